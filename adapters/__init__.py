@@ -1,0 +1,1 @@
+"""One file per port: everything that talks to the world outside."""

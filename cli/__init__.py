@@ -1,0 +1,1 @@
+"""`lmsys`: a thin client of the HTTP API."""

@@ -1,0 +1,1 @@
+"""Imperatives and their handlers, the ports they need, and the work that jobs do."""

@@ -1,0 +1,226 @@
+"""What handlers and jobs need of the world, named by what they need and filled by an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from domain.values import Labels, QueryIds, Space, Vectors
+
+# --- reading conversations ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One good row of a source, in the form that all formats are brought to.
+
+    `turns` are `{"role": ..., "content": ...}` in order, `query` the first user turn, `metadata` the columns
+    that have no field of their own. `conversation_id` is None where the source has no id.
+    """
+
+    row: int
+    conversation_id: str | None
+    query: str
+    turns: list[dict[str, str]]
+    model: str = "unknown"
+    language: str | None = None
+    timestamp: datetime | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that was not taken: `row` counts from 1 in the source as a whole, `reason` says what to mend."""
+
+    row: int
+    reason: str
+
+
+class ConversationSource(Protocol):
+    """Rows of a file, a folder or a data set of a hub, in a fixed order."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages and events: a file's name, never a path of the machine."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the bytes (or of name and revision), hex: ids of rows without one derive from it."""
+
+    @property
+    def total(self) -> int | None:
+        """How many rows there are, where that is known without reading all."""
+
+    def rows(self, after: int = 0) -> Iterator[Conversation | BadRow]:
+        """Rows in order, those numbered up to `after` passed over as cheaply as the format allows.
+
+        A source that breaks off yields what stands before the break and then a BadRow that says where.
+        """
+
+
+# --- embedding -----------------------------------------------------------------------------------
+
+
+class Embedder(Protocol):
+    """Texts to vectors of one space."""
+
+    @property
+    def space(self) -> Space: ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """L2-normalised float32 of shape (len(texts), space.dimension); an empty text gets a zero vector.
+
+        Raises `domain.base.Unavailable` when the provider cannot be reached after its retries,
+        `domain.base.Refused` when it says no for good (a key that is wrong, a model that is unknown).
+        """
+
+
+# --- clustering ----------------------------------------------------------------------------------
+
+
+class VectorSource(Protocol):
+    """The vectors of a data set, read in chunks as often as needed and never held as a whole."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def chunks(self) -> Iterator[tuple[QueryIds, Vectors]]:
+        """Chunks in ascending order of query id, each (n,) and (n, dimension)."""
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """What an algorithm found. `labels` and `confidence` stand in the order of the source.
+
+    `centroids` has a row for each of the labels 0..k-1, L2-normalised. `confidence` is in [0, 1], its meaning
+    is documented per algorithm in docs/clustering.md. `parameters` is everything that the result depends on:
+    seed, versions of libraries, reductions. `metrics` is JSON.
+    """
+
+    labels: Labels
+    confidence: Vectors
+    centroids: Vectors
+    parameters: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+Progress = Callable[[int], None]
+"""Told how many items are done so far."""
+
+
+class Clusterer(Protocol):
+    def cluster(
+        self, algorithm: str, parameters: Mapping[str, Any], vectors: VectorSource, progress: Progress
+    ) -> Clustering:
+        """Raises `domain.base.Invalid` naming the parameter that does not fit the data."""
+
+
+# --- naming --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ClusterTexts:
+    """A cluster as a namer sees it: its most central queries first."""
+
+    cluster_id: int
+    size: int
+    query_ids: list[int]
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class ClusterName:
+    cluster_id: int
+    title: str
+    description: str
+    representative_query_ids: list[int]
+
+
+class Namer(Protocol):
+    """Titles and descriptions for the clusters of one run."""
+
+    @property
+    def model(self) -> str:
+        """`provider/model`, as it stands in the specification: `local/c-tf-idf`."""
+
+    def name(self, clusters: Sequence[ClusterTexts]) -> Iterator[ClusterName]:
+        """A name for each cluster, in order; sibling titles differ."""
+
+
+# --- the vector read model -----------------------------------------------------------------------
+
+PointId = int | str
+"""An unsigned integer or a UUID in its canonical text form."""
+
+
+@dataclass(frozen=True)
+class Point:
+    point_id: PointId
+    vector: Vectors
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """`score` is the cosine similarity, in [-1, 1]."""
+
+    point_id: PointId
+    score: float
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PointFilter:
+    """All of it must hold. `equals`: payload field → one of these values; `ids`: one of these points."""
+
+    equals: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
+    ids: Sequence[PointId] | None = None
+
+
+class VectorIndex(Protocol):
+    """Collections of points. They are read by an alias, so that a rebuild can fill another and swap."""
+
+    def create(self, collection: str, dimension: int, keyword_fields: Sequence[str]) -> None:
+        """Make it, with payload indexes on these fields. One that exists is left as it is."""
+
+    def collections(self) -> list[str]: ...
+
+    def drop(self, collection: str) -> None:
+        """Remove it with all its points. One that does not exist is no error."""
+
+    def alias(self, alias: str, collection: str) -> None:
+        """Let `alias` mean this collection, from one moment to the next; what it meant before is kept."""
+
+    def resolve(self, alias: str) -> str | None:
+        """The collection that an alias means."""
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        """Durable when it returns."""
+
+    def delete(self, collection: str, point_ids: Sequence[PointId]) -> None: ...
+
+    def search(self, collection: str, vector: Vectors, limit: int, where: PointFilter) -> list[Hit]:
+        """The nearest points, best first."""
+
+    def count(self, collection: str) -> int: ...
+
+    def scroll(self, collection: str, batch: int) -> Iterable[list[Point]]:
+        """All points in ascending order of id."""
+
+    def optimise(self, collection: str) -> None:
+        """Build the HNSW index. May take minutes; searches and upserts go on meanwhile."""
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+class Spool(Protocol):
+    """Where uploads wait for their job: a folder of the home, files named by their SHA-256."""
+
+    def path(self, digest_hex: str) -> Path: ...

@@ -1,0 +1,1 @@
+"""Aggregates and their events: pure decisions, no I/O, no framework."""

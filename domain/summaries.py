@@ -1,0 +1,92 @@
+"""A summary run: one pass of naming the clusters of a clustering run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domain.base import Aggregate, event
+from domain.values import Space
+
+
+class SummaryRun(Aggregate):
+    TOPIC = "summary"
+    PREFIX = "summary"
+
+    class Created(Aggregate.Created):
+        TOPIC = "summary.created"
+        summary_run_id: str
+        run_id: str
+        alias: str | None
+        model: str
+        parameters: dict[str, Any]
+
+    class ClustersSummarised(Aggregate.Event):
+        """`summaries`: `{cluster_id, title, description, representative_query_ids, num_queries}`."""
+
+        TOPIC = "summary.clusters_summarised"
+        summaries: list[dict[str, Any]]
+
+    class TextsEmbedded(Aggregate.Event):
+        """Vectors of its titles: cluster id → SHA-256 (hex) of the text that was embedded."""
+
+        TOPIC = "summary.texts_embedded"
+        space: dict[str, Any]
+        texts: list[dict[str, Any]]
+
+    class Completed(Aggregate.Event):
+        TOPIC = "summary.completed"
+        summarised: int
+
+    class Failed(Aggregate.Event):
+        TOPIC = "summary.failed"
+        error: str
+
+    @staticmethod
+    def create_id(summary_run_id: str) -> str:
+        return SummaryRun.stream(summary_run_id)
+
+    def __init__(
+        self, summary_run_id: str, run_id: str, alias: str | None, model: str, parameters: dict[str, Any]
+    ) -> None:
+        self.summary_run_id = summary_run_id
+        self.run_id = run_id
+        self.alias = alias
+        self.model = model
+        self.parameters = parameters
+        self.status = "pending"
+        self.summaries: dict[int, dict[str, Any]] = {}
+
+    def record(self, summaries: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the names of some clusters; those that are named already are left as they are."""
+        new = [dict(one) for one in summaries if one["cluster_id"] not in self.summaries]
+        if self.status == "pending" and new:
+            self._clusters_summarised(summaries=new)
+
+    @event(ClustersSummarised)
+    def _clusters_summarised(self, summaries: list[dict[str, Any]]) -> None:
+        self.summaries.update({one["cluster_id"]: one for one in summaries})
+
+    def record_embedded(self, space: Space, texts: Sequence[Mapping[str, Any]]) -> None:
+        if texts:
+            self._texts_embedded(space=vars(space), texts=[dict(one) for one in texts])
+
+    @event(TextsEmbedded)
+    def _texts_embedded(self, space: dict[str, Any], texts: list[dict[str, Any]]) -> None:
+        """Nothing that a later decision depends on."""
+
+    def complete(self) -> None:
+        if self.status == "pending":
+            self._completed(summarised=len(self.summaries))
+
+    @event(Completed)
+    def _completed(self, summarised: int) -> None:
+        self.status = "completed"
+
+    def fail(self, error: str) -> None:
+        if self.status == "pending":
+            self._failed(error=error)
+
+    @event(Failed)
+    def _failed(self, error: str) -> None:
+        self.status = "failed"

@@ -1,0 +1,66 @@
+"""Small frozen values that aggregates share, and the compact encodings of what is bulky in events."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.int32]
+QueryIds = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+NOISE = -1
+"""The cluster id of what a density-based algorithm left out."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a vector was made with. Vectors of different spaces are never compared."""
+
+    provider: str
+    model: str
+    dimension: int
+    revision: str = ""
+
+    @property
+    def name(self) -> str:
+        """A name fit for a collection, a file or a column: `wordllama_l2_supercat_256_1a2b3c4d`."""
+        words = "_".join(re.sub(r"[^a-z0-9]+", "_", part.lower()) for part in (self.provider, self.model))
+        exact = f"{self.provider}/{self.model}/{self.dimension}/{self.revision}"
+        return f"{words[:60]}_{self.dimension}_{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
+
+
+def digest(data: bytes) -> bytes:
+    """The address of content: its SHA-256, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def pack(array: NDArray[np.generic]) -> str:
+    """One-dimensional numbers as text for an event: `dtype:base64(zlib(little-endian bytes))`."""
+    kind = array.dtype.newbyteorder("<")
+    packed = zlib.compress(array.astype(kind, copy=False).tobytes(), 6)
+    return f"{kind.str}:{base64.b64encode(packed).decode()}"
+
+
+def unpack(text: str) -> NDArray[np.generic]:
+    """The array that `pack` was given."""
+    kind, _, body = text.partition(":")
+    return np.frombuffer(zlib.decompress(base64.b64decode(body)), dtype=np.dtype(kind))
+
+
+def pack_digests(digests: Sequence[bytes]) -> str:
+    """SHA-256 digests one after the other, as base64 (they do not compress)."""
+    return base64.b64encode(b"".join(digests)).decode()
+
+
+def unpack_digests(text: str) -> list[bytes]:
+    """The digests that `pack_digests` was given."""
+    body = base64.b64decode(text)
+    return [body[start : start + 32] for start in range(0, len(body), 32)]
