@@ -6,9 +6,113 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from domain.base import Aggregate
 from domain.values import Labels, QueryIds, Space, Vectors
+
+# --- the log -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NewConversation:
+    """A line of the index of what a data set has: digests of its content and of the text of its query."""
+
+    conversation_id: str
+    query_id: int
+    content: bytes
+    text: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a handler decided: aggregates with new events, the answer, and what lies beside the log.
+
+    `contents` (digest → bytes) and `conversations` (of `dataset`; `forget_conversations` clears its index)
+    are stored in the transaction of the events.
+    """
+
+    aggregates: tuple[Aggregate, ...]
+    answer: dict[str, Any] = field(default_factory=dict)
+    contents: Mapping[bytes, bytes] = field(default_factory=dict)
+    dataset: str | None = None
+    conversations: Sequence[NewConversation] = ()
+    forget_conversations: bool = False
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """`position` of the last event of the command, None where it changed nothing."""
+
+    answer: dict[str, Any]
+    position: int | None
+    types: frozenset[str] = frozenset()
+
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class EventStore(Protocol):
+    def load(self, kind: type[A], name: str) -> A:
+        """Raises NotFound."""
+
+    def find(self, kind: type[A], name: str) -> A | None: ...
+
+    def at_version(self, kind: type[A], name: str, version: int) -> A: ...
+
+    def commit(self, outcome: Outcome, command: str) -> Receipt:
+        """Append all events of the outcome, or none.
+
+        Raises VersionConflict when an aggregate has moved on, Unavailable when nobody knows if it worked.
+        """
+
+    def answered(self) -> Receipt | None:
+        """What the request of the present context was answered before.
+
+        Raises Invalid where its idempotency key was used for another request.
+        """
+
+    def head(self) -> int:
+        """The position of the last event; 0 for none."""
+
+    def runs_of(self, dataset: str) -> list[str]:
+        """The ids of all clustering runs of a data set."""
+
+    def reserve_query_ids(self, count: int) -> int:
+        """The first of `count` ids that nobody else will get."""
+
+
+class Contents(Protocol):
+    """Content by its SHA-256, append-only."""
+
+    def get(self, digests: Sequence[bytes]) -> dict[bytes, bytes]:
+        """What is there of these; what was erased is missing."""
+
+    def known_conversations(self, dataset: str, conversation_ids: Sequence[str]) -> dict[str, bytes]:
+        """Conversation id → digest of its content, for those that the data set has."""
+
+    def of_queries(self, dataset: str, query_ids: Sequence[int]) -> dict[int, bytes]:
+        """Query id → content of its conversation."""
+
+
+class Embeddings(Protocol):
+    """Vectors by space and the SHA-256 of the text, append-only."""
+
+    def missing(self, space: Space, digests: Sequence[bytes]) -> set[bytes]: ...
+
+    def put(self, space: Space, vectors: Mapping[bytes, Vectors]) -> None: ...
+
+    def get(self, space: Space, digests: Sequence[bytes]) -> dict[bytes, Vectors]: ...
+
+    def queries(self, dataset: str, after: int, up_to: int, limit: int) -> list[tuple[int, bytes, bytes]]:
+        """(query id, digest of its text, digest of its content) in ascending order of id."""
+
+    def of_queries(self, dataset: str, space: Space, query_ids: QueryIds) -> tuple[QueryIds, Vectors]:
+        """The vectors of these queries, in ascending order of id; without one: left out."""
+
+    def source(self, dataset: str, space: Space, up_to: int) -> VectorSource:
+        """All vectors of the data set up to a query id."""
+
 
 # --- reading conversations ---------------------------------------------------------------------
 
@@ -61,6 +165,17 @@ class ConversationSource(Protocol):
         """
 
 
+class Sources(Protocol):
+    """Where conversations come from."""
+
+    def open(self, source: Mapping[str, Any], options: Mapping[str, Any]) -> ConversationSource:
+        """Raises Refused for what may not be read, NotFound, and Invalid for a wrong format.
+
+        `source`: `{kind: huggingface, name}`, `{kind: import, path}` (below the import folder) or
+        `{kind: upload, sha256, name}`; `options`: limit, text_column, format.
+        """
+
+
 # --- embedding -----------------------------------------------------------------------------------
 
 
@@ -76,6 +191,13 @@ class Embedder(Protocol):
         Raises `domain.base.Unavailable` when the provider cannot be reached after its retries,
         `domain.base.Refused` when it says no for good (a key that is wrong, a model that is unknown).
         """
+
+
+class Embedders(Protocol):
+    """Embedders by provider and model, each made once."""
+
+    def get(self, provider: str, model: str, options: Mapping[str, Any]) -> Embedder:
+        """Raises Invalid for a provider that is unknown, Refused for one that is not set up."""
 
 
 # --- clustering ----------------------------------------------------------------------------------
@@ -110,8 +232,8 @@ class Clustering:
     metrics: dict[str, Any]
 
 
-Progress = Callable[[int], None]
-"""Told how many items are done so far."""
+Progress = Callable[[int, int | None], None]
+"""Told how many items are done so far, and of how many where that is known."""
 
 
 class Clusterer(Protocol):
@@ -119,6 +241,9 @@ class Clusterer(Protocol):
         self, algorithm: str, parameters: Mapping[str, Any], vectors: VectorSource, progress: Progress
     ) -> Clustering:
         """Raises `domain.base.Invalid` naming the parameter that does not fit the data."""
+
+    def check(self, algorithm: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters, defaults and seed filled in. Raises Invalid naming the one that is wrong."""
 
 
 # --- naming --------------------------------------------------------------------------------------
@@ -151,6 +276,13 @@ class Namer(Protocol):
 
     def name(self, clusters: Sequence[ClusterTexts]) -> Iterator[ClusterName]:
         """A name for each cluster, in order; sibling titles differ."""
+
+
+class Namers(Protocol):
+    """Namers by model."""
+
+    def get(self, model: str) -> Namer:
+        """Raises Invalid for a model that is unknown."""
 
 
 # --- the vector read model -----------------------------------------------------------------------

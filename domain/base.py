@@ -22,6 +22,7 @@ __all__ = [
     "Refused",
     "Stale",
     "Unavailable",
+    "VersionConflict",
     "context",
     "event",
 ]
@@ -48,6 +49,10 @@ class Conflict(DomainError):
     """The request does not fit the present state."""
 
 
+class VersionConflict(Conflict):
+    """Somebody else has changed the aggregate meanwhile; the command may succeed on its new state."""
+
+
 class Stale(DomainError):
     """The state is no longer the one that the caller has seen (If-Match)."""
 
@@ -70,7 +75,10 @@ class Context:
     causation_id: str | None = None
     idempotency_key: str | None = None
     request_hash: str | None = None
+    key_scope: str = ""
+    """Whose keys these are: two holders of API keys may choose the same one."""
     expected_version: int | None = None
+    """The version of the aggregate that the caller has seen (If-Match)."""
 
 
 context: ContextVar[Context] = ContextVar("context", default=Context())  # noqa: B039  (frozen)

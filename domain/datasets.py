@@ -73,6 +73,8 @@ class Job:
     """A load of this data set, as far as the log knows it."""
 
     kind: str
+    source: dict[str, Any]
+    options: dict[str, Any]
     status: JobStatus = "pending"
     rows_read: int = 0
     imported: int = 0
@@ -175,7 +177,7 @@ class Dataset(Aggregate):
     def _load_requested(
         self, job_id: str, kind: str, source: dict[str, Any], options: dict[str, Any]
     ) -> None:
-        self.jobs[job_id] = Job(kind)
+        self.jobs[job_id] = Job(kind, source, options)
 
     def import_batch(
         self,
@@ -265,7 +267,7 @@ class Dataset(Aggregate):
 
     @event(EmbeddingRequested)
     def _embedding_requested(self, job_id: str, provider: str, model: str, options: dict[str, Any]) -> None:
-        self.jobs[job_id] = Job("backfill")
+        self.jobs[job_id] = Job("backfill", {"provider": provider, "model": model}, options)
 
     def embedded_up_to(self, space: Space) -> int:
         """The last query id that has a vector in this space, and with it all before; 0 for none."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self, cast
 
 import numpy as np
 
 from domain.base import Aggregate, Conflict, Invalid, NotFound, event
 from domain.clustering.partition import Partition
-from domain.values import NOISE, Labels, QueryIds, Space, pack, unpack
+from domain.values import NOISE, Labels, QueryIds, Space, Vectors, pack, unpack
 
 CONFIDENCE_UNIT = 10_000
 """Confidences stand in events as whole ten-thousandths."""
@@ -19,7 +19,7 @@ MAX_TITLE = 200
 MAX_DESCRIPTION = 4_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cluster:
     """A cluster besides its members. `edited`: a person wrote it, so that no summary replaces it."""
 
@@ -28,6 +28,9 @@ class Cluster:
     title_edited: bool = False
     description_edited: bool = False
     summary_run_id: str | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cluster:
+        return self
 
 
 def check_text(field: str, text: str, longest: int) -> str:
@@ -167,7 +170,7 @@ class ClusteringRun(Aggregate):
 
     # --- how it came to be
 
-    def assign(self, chunk: int, query_ids: QueryIds, labels: Labels, confidence: Sequence[float]) -> None:
+    def assign(self, chunk: int, query_ids: QueryIds, labels: Labels, confidence: Vectors) -> None:
         """Record a chunk. One that is recorded already changes nothing, so that a job can be repeated."""
         if self.status != "pending" or chunk < self.chunks:
             return
@@ -251,11 +254,12 @@ class ClusteringRun(Aggregate):
     def _clusters_titled(self, summary_run_id: str, titles: list[dict[str, Any]]) -> None:
         for one in titles:
             cluster = self.clusters[one["cluster_id"]]
-            cluster.summary_run_id = summary_run_id
-            if not cluster.title_edited:
-                cluster.title = one["title"]
-            if not cluster.description_edited:
-                cluster.description = one["description"]
+            self.clusters[one["cluster_id"]] = replace(
+                cluster,
+                title=cluster.title if cluster.title_edited else one["title"],
+                description=cluster.description if cluster.description_edited else one["description"],
+                summary_run_id=summary_run_id,
+            )
 
     def record_titles_embedded(self, space: Space, texts: Sequence[Mapping[str, Any]]) -> None:
         """Vectors of shown titles (`{cluster_id, text: SHA-256 hex}`) are stored."""
@@ -274,7 +278,6 @@ class ClusteringRun(Aggregate):
         if title is None and description is None:
             raise Invalid("give a title, a description or both")
         was = self.cluster(cluster_id)
-        before = Cluster(was.title, was.description)
         title = was.title if title is None else check_text("title", title, MAX_TITLE)
         if description is None:
             description = was.description
@@ -288,7 +291,7 @@ class ClusteringRun(Aggregate):
                 was_description=was.description,
                 description=description,
             )
-        return before
+        return was
 
     @event(ClusterRenamed)
     def _cluster_renamed(
@@ -300,9 +303,13 @@ class ClusteringRun(Aggregate):
         description: str | None,
     ) -> None:
         cluster = self.clusters[cluster_id]
-        cluster.title_edited |= title != was_title
-        cluster.description_edited |= description != was_description
-        cluster.title, cluster.description = title, description
+        self.clusters[cluster_id] = replace(
+            cluster,
+            title=title,
+            description=description,
+            title_edited=cluster.title_edited or title != was_title,
+            description_edited=cluster.description_edited or description != was_description,
+        )
 
     def move(self, query_id: int, cluster_id: int) -> int:
         """Put a query into another cluster. Returns the cluster that it was in."""

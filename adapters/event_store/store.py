@@ -1,0 +1,238 @@
+"""The port `EventStore`, filled by the library's application on our recorder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+import orjson
+import structlog
+from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    InfrastructureFactory,
+    IntegrityError,
+    Mapper,
+    ProcessRecorder,
+    StoredEvent,
+    TrackingRecorder,
+)
+from eventsourcing.utils import Environment, register_topic
+
+from adapters.contents import store_contents, store_conversations
+from adapters.database import GONE, Database
+from adapters.event_store.recorder import LogRecorder, SnapshotRecorder, Write
+from commands.ports import Outcome, Receipt
+from domain.access import ApiKey
+from domain.base import Aggregate, Context, Invalid, NotFound, Unavailable, VersionConflict, context
+from domain.clustering import ClusteringRun
+from domain.datasets import Dataset
+from domain.summaries import SummaryRun
+
+log = structlog.get_logger()
+A = TypeVar("A", bound=Aggregate)
+
+AGGREGATES: tuple[type[Aggregate], ...] = (ApiKey, ClusteringRun, Dataset, SummaryRun)
+register_topic(ClusteringRun.Snapshot.TOPIC, ClusteringRun.Snapshot)
+
+CACHED_AGGREGATES = 32
+_LOCKS = 64
+
+
+class LogMapper(Mapper[str]):
+    """Events as plain JSON that can be read with psql: time stamps are ISO 8601, nothing is tagged."""
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:  # noqa: ANN401
+        state = dict(vars(domain_event))
+        stream, version = state.pop("originator_id"), state.pop("originator_version")
+        class_version = getattr(type(domain_event), "class_version", 1)
+        if class_version > 1:
+            state["class_version"] = class_version
+        return StoredEvent(stream, version, type(domain_event).TOPIC, orjson.dumps(state))
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:  # noqa: ANN401
+        event = super().to_domain_event(stored_event)
+        for values, name in ((vars(event), "timestamp"), *_times(vars(event).get("state"))):
+            values[name] = datetime.fromisoformat(values[name])
+        return event
+
+
+def _times(state: object) -> list[tuple[dict[str, Any], str]]:
+    return [(state, "_created_on"), (state, "_modified_on")] if isinstance(state, dict) else []
+
+
+class _Json:
+    """What the mapper decodes with."""
+
+    encode = staticmethod(orjson.dumps)
+    decode = staticmethod(orjson.loads)
+
+
+class LogFactory(InfrastructureFactory[TrackingRecorder]):
+    """Makes the library use our tables, whatever variables the process's environment has."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(Environment(env={"IS_SNAPSHOTTING_ENABLED": "y"}))
+        self.database = database
+
+    def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:
+        return SnapshotRecorder(self.database)
+
+    def application_recorder(self) -> ApplicationRecorder:
+        return LogRecorder(self.database)
+
+    def tracking_recorder(self, tracking_recorder_class: Any = None) -> Any:  # noqa: ANN401
+        raise TypeError("positions are kept by the projection runner")
+
+    def process_recorder(self) -> ProcessRecorder:
+        raise TypeError("positions are kept by the projection runner")
+
+
+class LogApplication(Application[str]):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        super().__init__()
+
+    def construct_env(self, name: str, env: Any = None) -> Environment:  # noqa: ANN401
+        return Environment(name, {"AGGREGATE_CACHE_MAXSIZE": str(CACHED_AGGREGATES)})
+
+    def construct_factory(self, env: Environment) -> LogFactory:
+        return LogFactory(self._database)
+
+    def construct_mapper(self) -> Mapper[str]:
+        return LogMapper(transcoder=_Json())  # type: ignore[arg-type]
+
+
+class PostgresEventStore:
+    """Loads aggregates from a cache that is brought up to date, and commits outcomes with their answer."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.application = LogApplication(database)
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+
+    # --- reading
+
+    def load(self, kind: type[A], name: str) -> A:
+        found = self.find(kind, name)
+        if found is None:
+            raise NotFound(f"there is no {kind.__name__.lower()} {name!r}")
+        return found
+
+    def find(self, kind: type[A], name: str) -> A | None:
+        stream = kind.stream(name)
+        # The library copies a cached aggregate after it has let go of its own lock.
+        with self._locks[hash(stream) % _LOCKS]:
+            return cast(A | None, self._get(stream, None))
+
+    def at_version(self, kind: type[A], name: str, version: int) -> A:
+        found = self._get(kind.stream(name), version)
+        if found is None:
+            raise NotFound(f"there is no {kind.__name__.lower()} {name!r} at version {version}")
+        return cast(A, found)
+
+    def _get(self, stream: str, version: int | None) -> Any:  # noqa: ANN401
+        try:
+            return self.application.repository.get(stream, version=version)
+        except AggregateNotFoundError:
+            return None
+        except GONE as error:
+            raise Unavailable("the database does not answer") from error
+
+    def head(self) -> int:
+        return self.application.recorder.max_notification_id() or 0
+
+    def runs_of(self, dataset: str) -> list[str]:
+        with self.database.connection() as connection:
+            rows = connection.execute(
+                "SELECT data ->> 'run_id' FROM log.events WHERE type = %s AND data ->> 'dataset' = %s"
+                " ORDER BY position",
+                [ClusteringRun.Created.TOPIC, dataset],
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def reserve_query_ids(self, count: int) -> int:
+        with self.database.connection() as connection:
+            row = connection.execute(
+                "UPDATE log.counters SET value = value + %s WHERE name = 'query_id' RETURNING value", [count]
+            ).fetchone()
+        assert row is not None
+        return int(row[0]) - count + 1
+
+    def take_snapshot(self, kind: type[Aggregate], name: str) -> None:
+        """Keep the present state of an aggregate, so that it loads fast from now on."""
+        self.application.take_snapshot(kind.stream(name))
+
+    # --- writing
+
+    def commit(self, outcome: Outcome, command: str) -> Receipt:
+        now = context.get()
+        before: list[Write] = []
+        if outcome.contents:
+            before.append(store_contents(outcome.contents))
+        if outcome.dataset is not None:
+            before.append(
+                store_conversations(outcome.dataset, outcome.conversations, outcome.forget_conversations)
+            )
+        after = [_record_answer(now, outcome.answer)] if now.idempotency_key else []
+        try:
+            recordings = self.application.save(
+                *outcome.aggregates, meta=_meta(now, command), before=before, after=after
+            )
+        except IntegrityError as error:
+            raise VersionConflict("the same thing was changed by somebody else at the same moment") from error
+        except GONE as error:
+            raise Unavailable("the database does not answer") from error
+        positions = [recording.notification.id for recording in recordings]
+        types = frozenset(recording.notification.topic for recording in recordings)
+        return Receipt(outcome.answer, positions[-1] if positions else None, types)
+
+    def answered(self) -> Receipt | None:
+        now = context.get()
+        try:
+            with self.database.connection() as connection:
+                row = connection.execute(
+                    "SELECT request_hash, answer, position FROM log.commands"
+                    " WHERE scope = %s AND idempotency_key = %s",
+                    [now.key_scope, now.idempotency_key],
+                ).fetchone()
+        except GONE as error:
+            raise Unavailable("the database does not answer") from error
+        if row is None:
+            return None
+        if row[0] != now.request_hash:
+            raise Invalid(f"Idempotency-Key {now.idempotency_key!r} was used for another request")
+        return Receipt(row[1], row[2])
+
+
+def _meta(now: Context, command: str) -> dict[str, Any]:
+    meta: Mapping[str, Any] = {
+        "actor": now.actor,
+        "reason": now.reason,
+        "correlation_id": now.correlation_id,
+        "causation_id": now.causation_id,
+        "idempotency_key": now.idempotency_key,
+        "command": command,
+    }
+    return {name: value for name, value in meta.items() if value is not None}
+
+
+def _record_answer(now: Context, answer: dict[str, Any]) -> Write:
+    def write(cursor: Any, position: int | None) -> None:  # noqa: ANN401
+        cursor.execute(
+            "INSERT INTO log.commands (scope, idempotency_key, request_hash, answer, position)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            [
+                now.key_scope,
+                now.idempotency_key,
+                now.request_hash or "",
+                orjson.dumps(answer).decode(),
+                position,
+            ],
+        )
+
+    return write
+

@@ -1,0 +1,88 @@
+"""Where commands go in: finds the handler, commits what it decided, answers a repetition as before."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from commands.ports import EventStore, Outcome, Receipt
+from domain.base import Conflict, Context, Stale, Unavailable, VersionConflict, context
+
+Handler = Callable[..., Outcome]
+Settled = Callable[[Receipt], None]
+"""Called with each receipt before the answer goes out: waits for the read models, counts."""
+
+TRIES = 4
+PATIENCE_S = 8.0
+"""How long a command waits for a database that has gone away: a restart takes 1 to 3 s."""
+
+
+class Bus:
+    """Handlers name what they need as parameters; `needs` has it by that name."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        handlers: Mapping[type, Handler],
+        needs: Mapping[str, object],
+        settled: Settled = lambda receipt: None,
+    ) -> None:
+        self._store = store
+        self._settled = settled
+        self._handlers = {
+            kind: bind(handler, {**needs, "store": store}) for kind, handler in handlers.items()
+        }
+
+    def handle(self, command: object) -> Receipt:
+        """Decide and commit. The same idempotency key gives the stored answer again.
+
+        A version conflict is decided anew on fresh state, unless the caller said which state it must be.
+        After an error of which nobody knows whether it came before or after the commit, the log is asked.
+        """
+        token = context.set(_with_key(context.get()))
+        try:
+            receipt = self._handle(command)
+        finally:
+            context.reset(token)
+        self._settled(receipt)
+        return receipt
+
+    def _handle(self, command: object) -> Receipt:
+        now = context.get()
+        deadline = time.monotonic() + PATIENCE_S
+        asked_before = now.request_hash is not None
+        for attempt in range(1, 1_000):
+            try:
+                if (asked_before or attempt > 1) and (receipt := self._store.answered()):
+                    return receipt
+                outcome = self._handlers[type(command)](command)
+                return self._store.commit(outcome, type(command).__name__)
+            except VersionConflict as error:
+                if now.expected_version is not None and not self._store.answered():
+                    raise Stale("it was changed since you read it; read it again") from error
+                if attempt >= TRIES:
+                    raise Conflict("too many changes of the same thing at once; try again") from error
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(min(0.05 * 2**attempt, 0.5))
+        raise Unavailable("the command could not be settled")
+
+
+def _with_key(now: Context) -> Context:
+    """Every command has a key, so that what became of it can be asked for after a lost connection."""
+    return now if now.idempotency_key else replace(now, idempotency_key=f"auto-{uuid4().hex}")
+
+
+def bind(handler: Callable[..., Any], needs: Mapping[str, object]) -> Callable[..., Any]:
+    """The function with what it needs filled in by parameter name; parameters left over stay open."""
+    wanted = {name: needs[name] for name in inspect.signature(handler).parameters if name in needs}
+
+    def bound(*args: object, **kwargs: object) -> Any:  # noqa: ANN401
+        return handler(*args, **wanted, **kwargs)
+
+    return bound

@@ -1,0 +1,61 @@
+"""Whenever this event, then that job: the only flows from one feature to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from domain.clustering import ClusteringRun
+from domain.datasets import Dataset
+from domain.summaries import SummaryRun
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work for the queue: the name of a task and what it is called with. `key`: one of these at a time."""
+
+    task: str
+    key: str
+    arguments: dict[str, Any]
+
+
+def _dataset(task: str) -> Callable[[Any], Job]:
+    def job(event: Any) -> Job:  # noqa: ANN401
+        dataset = event.originator_id.partition("/")[2]
+        return Job(task, event.job_id, {"dataset": dataset, "job_id": event.job_id})
+
+    return job
+
+
+def _title_job(event: Any) -> Job:  # noqa: ANN401
+    run_id = event.originator_id.partition("/")[2]
+    key = f"titles-{event.originator_id}-{event.originator_version}"
+    return Job("embed_titles", key, {"run_id": run_id, "cluster_id": event.cluster_id})
+
+
+def _snapshot_job(event: Any) -> Job:  # noqa: ANN401
+    run_id = event.originator_id.partition("/")[2]
+    return Job("snapshot", f"snapshot-{event.originator_id}-{event.originator_version}", {"run_id": run_id})
+
+
+POLICIES: dict[type, Callable[[Any], Job]] = {
+    Dataset.LoadRequested: _dataset("load"),
+    Dataset.EmbeddingRequested: _dataset("embed"),
+    ClusteringRun.Created: lambda e: Job("cluster", e.run_id, {"run_id": e.run_id}),
+    SummaryRun.Created: lambda e: Job("summarise", e.summary_run_id, {"summary_run_id": e.summary_run_id}),
+    ClusteringRun.ClusterRenamed: _title_job,
+    ClusteringRun.Completed: _snapshot_job,
+}
+
+SNAPSHOT_EVERY = 200
+"""A snapshot of a run after this many events: its load then replays fewer."""
+
+
+def jobs_for(event: Any) -> list[Job]:  # noqa: ANN401
+    """What an event sets off."""
+    jobs = [policy(event)] if (policy := POLICIES.get(type(event))) else []
+    stream, version = event.originator_id, event.originator_version
+    if stream.startswith(f"{ClusteringRun.PREFIX}/") and version % SNAPSHOT_EVERY == 0:
+        jobs.append(_snapshot_job(event))
+    return jobs
