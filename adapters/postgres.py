@@ -86,8 +86,9 @@ class Embedded:
         self._data = self._folder / "data"
         self._hold: int | None = None
         with _said_plainly(self._folder):
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            mode = 0o710 if os.geteuid() == 0 else 0o700  # as root the server passes by its group
+            home.mkdir(mode, parents=True, exist_ok=True)
+            self._folder.mkdir(mode, exist_ok=True)
             self._account = _Account(self._data)
             hold = os.open(self._folder / "holders", os.O_RDWR | os.O_CREAT, 0o600)
         try:
