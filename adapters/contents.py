@@ -72,6 +72,17 @@ class PostgresContents:
             )
             return dict(cursor.fetchall())
 
+    def of_queries(self, dataset: str, query_ids: Sequence[int]) -> dict[int, bytes]:
+        unpack = zstandard.ZstdDecompressor().decompress
+        with self._database.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            cursor.execute(
+                "SELECT c.query_id, b.body FROM log.conversations c JOIN log.contents b ON b.sha256 = c.content"
+                " WHERE c.dataset = %s AND c.query_id = ANY(%s)",
+                [dataset, list(query_ids)],
+            )
+            return {query_id: unpack(body) for query_id, body in cursor}
+
 
 def fetch_contents(connection: psycopg.Connection[Any], digests: Sequence[bytes]) -> dict[bytes, bytes]:
     """Digest → content, for those that are there."""

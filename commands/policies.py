@@ -30,7 +30,7 @@ def _dataset(task: str) -> Callable[[Any], Job]:
 
 def _title_job(event: Any) -> Job:  # noqa: ANN401
     run_id = event.originator_id.partition("/")[2]
-    key = f"titles-{event.originator_id}-{event.originator_version}"
+    key = f"titles-{run_id}-{event.cluster_id}"
     return Job("embed_titles", key, {"run_id": run_id, "cluster_id": event.cluster_id})
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from domain.base import Aggregate
@@ -71,6 +70,9 @@ class EventStore(Protocol):
 
         Raises Invalid where its idempotency key was used for another request.
         """
+
+    def take_snapshot(self, kind: type[Aggregate], name: str) -> None:
+        """Keep the present state of an aggregate, so that it loads fast from now on."""
 
     def head(self) -> int:
         """The position of the last event; 0 for none."""
@@ -337,6 +339,9 @@ class VectorIndex(Protocol):
 
     def delete(self, collection: str, point_ids: Sequence[PointId]) -> None: ...
 
+    def delete_where(self, collection: str, where: PointFilter) -> None:
+        """Remove every point that the filter lets through."""
+
     def search(self, collection: str, vector: Vectors, limit: int, where: PointFilter) -> list[Hit]:
         """The nearest points, best first."""
 
@@ -347,12 +352,3 @@ class VectorIndex(Protocol):
 
     def optimise(self, collection: str) -> None:
         """Build the HNSW index. May take minutes; searches and upserts go on meanwhile."""
-
-
-# --- files ---------------------------------------------------------------------------------------
-
-
-class Spool(Protocol):
-    """Where uploads wait for their job: a folder of the home, files named by their SHA-256."""
-
-    def path(self, digest_hex: str) -> Path: ...

@@ -28,6 +28,7 @@ from commands.ports import (
 from domain.base import Conflict, Invalid
 from domain.clustering import ClusteringRun, Partition
 from domain.content import decode_content
+from domain.search import TitleIndex
 from domain.summaries import SummaryRun
 from domain.values import Space, digest
 
@@ -116,14 +117,16 @@ def complete_summary(cmd: CompleteSummary, store: EventStore) -> Outcome:
         return Outcome(())
     run = store.load(ClusteringRun, summary.run_id)
     run.adopt_titles(summary.summary_run_id, list(summary.summaries.values()))
-    texts: list[dict[str, Any]] = [
-        {"cluster_id": cluster_id, "text": text} for cluster_id, text in cmd.texts.items()
-    ]
-    shown = [one for one in texts if not _edited(run, one["cluster_id"])]
-    run.record_titles_embedded(cmd.space, shown)
-    summary.record_embedded(cmd.space, texts)
+    texts = _rows_of(cmd.texts)
+    index = store.find(TitleIndex, run.run_id) or TitleIndex(run.run_id)
+    index.record(cmd.space, texts, summary.summary_run_id)
+    index.record(cmd.space, [one for one in texts if not _edited(run, one["cluster_id"])])
     summary.complete()
-    return Outcome((summary, run))
+    return Outcome((summary, run, index))
+
+
+def _rows_of(texts: Mapping[int, str]) -> list[dict[str, Any]]:
+    return [{"cluster_id": cluster_id, "text": text} for cluster_id, text in texts.items()]
 
 
 def _edited(run: ClusteringRun, cluster_id: int) -> bool:
@@ -138,11 +141,9 @@ def fail_summary(cmd: FailSummary, store: EventStore) -> Outcome:
 
 
 def record_titles_embedded(cmd: RecordTitlesEmbedded, store: EventStore) -> Outcome:
-    run = store.load(ClusteringRun, cmd.run_id)
-    run.record_titles_embedded(
-        cmd.space, [{"cluster_id": cluster_id, "text": text} for cluster_id, text in cmd.texts.items()]
-    )
-    return Outcome((run,))
+    index = store.find(TitleIndex, cmd.run_id) or TitleIndex(cmd.run_id)
+    index.record(cmd.space, _rows_of(cmd.texts))
+    return Outcome((index,))
 
 
 # --- the work ------------------------------------------------------------------------------------
@@ -227,8 +228,8 @@ def _nearest_of_each(at: Any, nearness: Any, most: int) -> Iterator[tuple[int, A
     """For each place that occurs in `at`: the positions of its `most` greatest values of `nearness`."""
     order = np.lexsort((-nearness, at))
     places, starts = np.unique(at[order], return_index=True)
-    for place, start, end in zip(places.tolist(), starts, [*starts[1:], len(order)], strict=True):
-        yield place, order[start : min(end, start + most)]
+    for place, group in zip(places.tolist(), np.split(order, starts[1:]), strict=False):
+        yield place, group[:most]
 
 
 def _rows(partition: Partition, ids: Any, index: Mapping[int, int]) -> tuple[Any, Any]:  # noqa: ANN401

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.base import Aggregate, event
-from domain.values import Space
 
 
 class SummaryRun(Aggregate):
@@ -26,13 +25,6 @@ class SummaryRun(Aggregate):
 
         TOPIC = "summary.clusters_summarised"
         summaries: list[dict[str, Any]]
-
-    class TextsEmbedded(Aggregate.Event):
-        """Vectors of its titles: cluster id → SHA-256 (hex) of the text that was embedded."""
-
-        TOPIC = "summary.texts_embedded"
-        space: dict[str, Any]
-        texts: list[dict[str, Any]]
 
     class Completed(Aggregate.Event):
         TOPIC = "summary.completed"
@@ -66,14 +58,6 @@ class SummaryRun(Aggregate):
     @event(ClustersSummarised)
     def _clusters_summarised(self, summaries: list[dict[str, Any]]) -> None:
         self.summaries.update({one["cluster_id"]: one for one in summaries})
-
-    def record_embedded(self, space: Space, texts: Sequence[Mapping[str, Any]]) -> None:
-        if texts:
-            self._texts_embedded(space=vars(space), texts=[dict(one) for one in texts])
-
-    @event(TextsEmbedded)
-    def _texts_embedded(self, space: dict[str, Any], texts: list[dict[str, Any]]) -> None:
-        """Nothing that a later decision depends on."""
 
     def complete(self) -> None:
         if self.status == "pending":

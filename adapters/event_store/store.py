@@ -19,6 +19,7 @@ from eventsourcing.persistence import (
     ProcessRecorder,
     StoredEvent,
     TrackingRecorder,
+    Transcoder,
 )
 from eventsourcing.utils import Environment, register_topic
 
@@ -30,12 +31,13 @@ from domain.access import ApiKey
 from domain.base import Aggregate, Context, Invalid, NotFound, Unavailable, VersionConflict, context
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.search import TitleIndex
 from domain.summaries import SummaryRun
 
 log = structlog.get_logger()
 A = TypeVar("A", bound=Aggregate)
 
-AGGREGATES: tuple[type[Aggregate], ...] = (ApiKey, ClusteringRun, Dataset, SummaryRun)
+AGGREGATES: tuple[type[Aggregate], ...] = (ApiKey, ClusteringRun, Dataset, SummaryRun, TitleIndex)
 register_topic(ClusteringRun.Snapshot.TOPIC, ClusteringRun.Snapshot)
 
 CACHED_AGGREGATES = 32
@@ -64,11 +66,12 @@ def _times(state: object) -> list[tuple[dict[str, Any], str]]:
     return [(state, "_created_on"), (state, "_modified_on")] if isinstance(state, dict) else []
 
 
-class _Json:
-    """What the mapper decodes with."""
+class PlainJson(Transcoder):
+    def encode(self, obj: Any) -> bytes:  # noqa: ANN401
+        return orjson.dumps(obj)
 
-    encode = staticmethod(orjson.dumps)
-    decode = staticmethod(orjson.loads)
+    def decode(self, data: bytes) -> Any:  # noqa: ANN401
+        return orjson.loads(data)
 
 
 class LogFactory(InfrastructureFactory[TrackingRecorder]):
@@ -103,7 +106,7 @@ class LogApplication(Application[str]):
         return LogFactory(self._database)
 
     def construct_mapper(self) -> Mapper[str]:
-        return LogMapper(transcoder=_Json())  # type: ignore[arg-type]
+        return LogMapper(transcoder=PlainJson())
 
 
 class PostgresEventStore:

@@ -38,9 +38,9 @@ def migrate(database: Database) -> None:
 
 def _create_queue(database: Database) -> None:
     with psycopg.connect(database.url) as connection:
-        connection.execute("CREATE SCHEMA IF NOT EXISTS jobs")
-        found = connection.execute("SELECT to_regclass('jobs.procrastinate_jobs')").fetchone()
+        connection.execute("CREATE SCHEMA IF NOT EXISTS queue")
+        found = connection.execute("SELECT to_regclass('queue.procrastinate_jobs')").fetchone()
     if found == (None,):
-        options = {"options": "-c search_path=jobs"}
+        options = {"options": "-c search_path=queue"}
         with App(connector=SyncPsycopgConnector(conninfo=database.url, kwargs=options)).open() as queue:
             queue.schema_manager.apply_schema()

@@ -108,13 +108,6 @@ class ClusteringRun(Aggregate):
         was: list[int]
         cluster_id: int
 
-    class TitlesEmbedded(Aggregate.Event):
-        """Vectors of titles that are shown: cluster id → SHA-256 (hex) of the text that was embedded."""
-
-        TOPIC = "clustering.titles_embedded"
-        space: dict[str, Any]
-        texts: list[dict[str, Any]]
-
     class Retired(Aggregate.Event):
         """It left the read models together with its data set."""
 
@@ -260,15 +253,6 @@ class ClusteringRun(Aggregate):
                 description=cluster.description if cluster.description_edited else one["description"],
                 summary_run_id=summary_run_id,
             )
-
-    def record_titles_embedded(self, space: Space, texts: Sequence[Mapping[str, Any]]) -> None:
-        """Vectors of shown titles (`{cluster_id, text: SHA-256 hex}`) are stored."""
-        if texts:
-            self._titles_embedded(space=vars(space), texts=[dict(one) for one in texts])
-
-    @event(TitlesEmbedded)
-    def _titles_embedded(self, space: dict[str, Any], texts: list[dict[str, Any]]) -> None:
-        """Nothing that a later decision depends on."""
 
     # --- edits
 

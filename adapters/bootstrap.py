@@ -1,0 +1,213 @@
+"""The composition root: settings in, a container out. The only adapter that entry points know."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, cast
+
+from adapters.clusterer import LocalClusterer
+from adapters.contents import PostgresContents, PostgresEmbeddings
+from adapters.database import Database, Listener
+from adapters.event_store import PostgresEventStore
+from adapters.event_store.recorder import CHANNEL as LOG_CHANNEL
+from adapters.jobs import PoliciesProjection, Queue, Worker
+from adapters.migrations import migrate
+from adapters.points import Indexer, Points
+from adapters.postgres import Embedded, start_embedded
+from adapters.providers import SettingsEmbedders, SettingsNamers, SettingsSources
+from adapters.read_models import FOLLOWED, READ_MODELS, ReadModels
+from adapters.read_store import ensure_tables
+from adapters.runner import CHANNEL as READ_CHANNEL
+from adapters.runner import Positions, ProjectionRunner, positions
+from adapters.settings import Settings
+from adapters.uploads import keep_upload
+from adapters.vectors import VectorStore, make_vectors
+from commands import access, clustering, curation, datasets, summaries
+from commands.bus import Bus
+from commands.ports import Receipt
+from projections.base import Projection
+from projections.search import SearchProjection
+
+HANDLERS = {
+    **access.HANDLERS,
+    **clustering.HANDLERS,
+    **curation.HANDLERS,
+    **datasets.HANDLERS,
+    **summaries.HANDLERS,
+}
+__all__ = ["Container", "keep_upload", "open_api", "open_container"]
+
+
+@dataclass
+class Container:
+    """Everything that an entry point needs, made by `open_container` and closed by `close`."""
+
+    settings: Settings
+    database: Database
+    store: PostgresEventStore
+    contents: PostgresContents
+    embeddings: PostgresEmbeddings
+    queue: Queue
+    positions: Positions
+    needs: Mapping[str, object]
+    embedded: Embedded | None = None
+    vectors: VectorStore | None = None
+    _running: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.bus = Bus(self.store, HANDLERS, self.needs)
+        self.waiting_bus = Bus(self.store, HANDLERS, self.needs, self._wait)
+        self.policies = PoliciesProjection(self.queue)
+        points = None
+        if self.vectors is not None:
+            points = Points(self.database, self.vectors, self.embeddings, self.mapper)
+        self.read_models = ReadModels(self.database, self.queue, self.vectors, points)
+
+    @property
+    def mapper(self) -> Any:  # noqa: ANN401
+        return self.store.application.mapper
+
+    @property
+    def search(self) -> SearchProjection:
+        if self.vectors is None:
+            raise RuntimeError("this process has no vector engine")
+        return SearchProjection(self.vectors, self.embeddings)
+
+    @property
+    def sources(self) -> SettingsSources:
+        return cast(SettingsSources, self.needs["sources"])
+
+    @property
+    def embedders(self) -> SettingsEmbedders:
+        return cast(SettingsEmbedders, self.needs["embedders"])
+
+    def wait_until(self, position: int) -> bool:
+        """Until every read model has passed the position; False when they have not in time."""
+        names = [str(tables.schema) for tables in FOLLOWED]
+        return self.positions.wait(names, position, self.settings.wait_timeout)
+
+    def _wait(self, receipt: Receipt) -> None:
+        """Until the read models that show what the command changed have passed it, or for so long as is allowed."""
+        if receipt.position is None:
+            return
+        concerned = [
+            one.name
+            for one in READ_MODELS
+            if not receipt.types or any(kind.TOPIC in receipt.types for kind in one.handles)  # type: ignore[attr-defined]
+        ]
+        self.positions.wait(concerned, receipt.position, self.settings.wait_timeout)
+
+    def catch_up(self, name: str) -> None:
+        """Bring one read model to the head of the log from here, for when no worker is running."""
+        projection = next(one for one in READ_MODELS if one.name == name)
+        runner = ProjectionRunner(self.database, projection, self.mapper)
+        head, deadline = self.store.head(), time.monotonic() + self.settings.wait_timeout
+        while positions(self.database, [projection.tables])[name] < head and time.monotonic() < deadline:
+            if not runner.step():
+                time.sleep(0.02)  # a worker has it in hand
+
+    # --- processes
+
+    def listen(self) -> None:
+        """Hear of read models that have moved on: what `waiting_bus` and `min_position` wait for."""
+        self._start(Listener(self.database.url, (READ_CHANNEL,), lambda _, told: self.positions.heard(told)))
+
+    def follow(self, *projections: Projection) -> None:
+        """Keep these read models up to date in this process."""
+        runners = [ProjectionRunner(self.database, one, self.mapper) for one in projections]
+
+        def wake(channel: str, payload: str) -> None:
+            for runner in runners:
+                runner.wake()
+
+        for runner in runners:
+            self._start(runner)
+        self._start(Listener(self.database.url, (LOG_CHANNEL,), wake))
+
+    def index(self) -> None:
+        """Build the indexes of grown collections in the background."""
+        if self.vectors is not None and self.vectors.is_embedded:
+            self._start(Indexer(self.vectors))
+
+    def worker(self) -> Worker:
+        return Worker(
+            self.queue,
+            self.bus,
+            self.needs,
+            concurrency=self.settings.worker_concurrency,
+            heartbeat_s=self.settings.job_heartbeat_seconds,
+            stalled_s=self.settings.job_stalled_seconds,
+        )
+
+    def _start(self, thread: Any) -> None:  # noqa: ANN401
+        thread.start()
+        self._running.append(thread)
+
+    def close(self) -> None:
+        for thread in reversed(self._running):
+            thread.stop()
+        for thread in reversed(self._running):
+            thread.join(timeout=5)
+        self.database.close()
+        if self.vectors is not None:
+            self.vectors.close()
+        if self.embedded is not None:
+            self.embedded.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_container(settings: Settings, *, vectors: bool = False) -> Container:
+    """Connect, migrate, make what read models lack. With `vectors`, own the vector engine as well."""
+    embedded = None if settings.database_url else start_embedded(settings.home)
+    url = settings.database_url.get_secret_value() if settings.database_url else embedded.url  # type: ignore[union-attr]
+    database = Database(url, lock_timeout_ms=settings.lock_timeout_ms)
+    migrate(database)
+    store = PostgresEventStore(database)
+    queue = Queue(database)
+    ensure_tables(database, [*FOLLOWED, PoliciesProjection.tables])
+    contents, embeddings = PostgresContents(database), PostgresEmbeddings(database)
+    needs = {
+        "store": store,
+        "contents": contents,
+        "embeddings": embeddings,
+        "sources": SettingsSources(settings),
+        "embedders": SettingsEmbedders(settings),
+        "clusterer": LocalClusterer(threads=settings.threads),
+        "namers": SettingsNamers(),
+    }
+    return Container(
+        settings=settings,
+        database=database,
+        store=store,
+        contents=contents,
+        embeddings=embeddings,
+        queue=queue,
+        positions=Positions(lambda: positions(database, FOLLOWED)),
+        needs=needs,
+        embedded=embedded,
+        vectors=open_vectors(settings) if vectors else None,
+    )
+
+
+def open_api(settings: Settings) -> Container:
+    """The container of an API process: it owns the vector engine and keeps its points up to date."""
+    container = open_container(settings, vectors=True)
+    container.listen()
+    container.follow(container.search)
+    container.index()
+    return container
+
+
+def open_vectors(settings: Settings) -> VectorStore:
+    key = settings.qdrant_api_key
+    return make_vectors(settings.home, settings.qdrant_url, key.get_secret_value() if key else None)

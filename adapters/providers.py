@@ -1,0 +1,105 @@
+"""Which source, embedder, clusterer or namer a request means, by the settings of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from adapters.embedder import EmbedderOptions, make_embedder
+from adapters.namer import make_namer
+from adapters.settings import Settings
+from adapters.sources import open_file, open_huggingface
+from commands.ports import ConversationSource, Embedder, Namer
+from domain.base import Invalid, NotFound, Refused
+
+
+class SettingsSources:
+    """Uploads from the spool, files below the import folder and nowhere else, data sets of the hub."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def open(self, source: Mapping[str, Any], options: Mapping[str, Any]) -> ConversationSource:
+        limit, column = options.get("limit"), options.get("text_column")
+        if source["kind"] == "huggingface":
+            return open_huggingface(
+                source["name"],
+                token=_secret(self._settings.huggingface_token),
+                streaming=options.get("use_streaming") is not False,
+                text_column=column,
+                limit=limit,
+            )
+        if source["kind"] == "import":
+            path = self.importable(source["path"])
+        else:
+            path = self._settings.upload_dir / source["sha256"]
+        if not path.exists():
+            raise NotFound(f"{source['name']} is not there any more")
+        return open_file(
+            path, name=source["name"], text_column=column, file_format=options.get("format"), limit=limit
+        )
+
+    def importable(self, path: str) -> Any:  # noqa: ANN401
+        """The file or folder of this name below LMSYS_IMPORT_DIR. Raises Refused for any other."""
+        root = self._settings.import_dir
+        if root is None:
+            raise Refused(
+                "loading by path is switched off: set LMSYS_IMPORT_DIR to the folder that holds the files"
+            )
+        found = (root / path).resolve()
+        if not found.is_relative_to(root.resolve()):
+            raise Refused(f"{path!r} lies outside of LMSYS_IMPORT_DIR")
+        if not found.exists():
+            raise NotFound(f"there is no {path!r} in LMSYS_IMPORT_DIR")
+        return found
+
+
+class SettingsEmbedders:
+    """Embedders with the keys of this process, each made once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._made: dict[tuple[str, str, int | None], Embedder] = {}
+        self._lock = threading.Lock()
+
+    def get(self, provider: str, model: str, options: Mapping[str, Any]) -> Embedder:
+        batch_size = options.get("embed_batch_size") or self._settings.embed_batch_size
+        key = (provider, model, batch_size)
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make_embedder(provider, model, options=self._options(provider, batch_size))
+            return self._made[key]
+
+    def check(self, provider: str, model: str) -> None:
+        """Raises what `get` raises: nothing is loaded by it, and nobody is called."""
+        self.get(provider, model, {})
+
+    def _options(self, provider: str, batch_size: int | None) -> EmbedderOptions:
+        keys = {"openai": self._settings.openai_api_key, "openai-compatible": self._settings.openai_api_key}
+        keys["cohere"] = self._settings.cohere_api_key
+        base_url = self._settings.openai_base_url if provider.startswith("openai") else None
+        return EmbedderOptions(batch_size=batch_size, base_url=base_url, api_key=keys.get(provider))
+
+    def named(self, provider: str | None, model: str | None) -> tuple[str, str]:
+        """Provider and model of a request: `provider/model` in one, either alone, or the settings' own."""
+        if model and "/" in model and not provider:
+            provider, _, model = model.partition("/")
+        if not provider and not model:
+            return self._settings.embedding_provider, self._settings.embedding_model
+        if not model and provider == self._settings.embedding_provider:
+            return provider, self._settings.embedding_model
+        if not provider or not model:
+            raise Invalid("give embedding_model as provider/model, for example wordllama/l2_supercat_256")
+        return provider, model
+
+
+class SettingsNamers:
+    def get(self, model: str) -> Namer:
+        return make_namer(model)
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None

@@ -1,0 +1,136 @@
+"""The read models' side of Postgres: rows in a batch's transaction, and schemas that can be swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from eventsourcing.persistence import Mapper, StoredEvent
+from sqlalchemy import Connection, Executable, MetaData, Table, text
+from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
+
+from adapters.contents import fetch_contents
+from adapters.database import Database
+from projections.base import Recorded, bookkeeping
+
+
+class SqlReadStore:
+    """The port `ReadStore` on a connection whose transaction the runner commits."""
+
+    def __init__(self, connection: Connection, schema: str) -> None:
+        self.connection = connection
+        self._schema = schema
+        self.driver: Any = connection.connection.driver_connection
+
+    def execute(self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None) -> Any:  # noqa: ANN401
+        return self.connection.execute(statement, rows) if rows else self.connection.execute(statement)
+
+    def copy(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+        columns = ", ".join(f'"{column.name}"' for column in table.columns)
+        with (
+            self.driver.cursor() as cursor,
+            cursor.copy(f'COPY "{self._schema}"."{table.name}" ({columns}) FROM STDIN') as copy,
+        ):
+            for row in rows:
+                copy.write_row(row)
+
+    def contents(self, digests: Sequence[bytes]) -> dict[bytes, bytes]:
+        return fetch_contents(self.driver, digests)
+
+
+@contextmanager
+def read_store(database: Database, tables: MetaData, schema: str) -> Iterator[SqlReadStore]:
+    """A transaction on the tables of a read model, found in `schema` instead of in their own."""
+    options = {"schema_translate_map": {tables.schema: schema}}
+    with database.engine.connect().execution_options(**options) as connection, connection.begin():
+        yield SqlReadStore(connection, schema)
+
+
+def lock(connection: Connection, tables: MetaData, *, wait: bool) -> bool:
+    """Be the one that writes this read model, until the transaction ends; False when somebody else is."""
+    key = {"key": f"projection:{tables.schema}"}
+    if wait:
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), key)
+        return True
+    found = connection.execute(text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"), key)
+    return bool(found.scalar_one())
+
+
+def create_tables(database: Database, tables: MetaData, schema: str, *, indexes: bool) -> None:
+    """Empty tables at position 0, in a schema that does not exist yet."""
+    with read_store(database, tables, schema) as store:
+        store.execute(CreateSchema(schema))
+        for table in tables.sorted_tables:
+            store.execute(CreateTable(table))
+        store.execute(bookkeeping(tables, "checkpoint").insert().values(position=0))
+    if indexes:
+        create_indexes(database, tables, schema)
+
+
+def create_indexes(database: Database, tables: MetaData, schema: str) -> None:
+    """The indexes that are not part of a primary key: made after a rebuild has filled the tables."""
+    with read_store(database, tables, schema) as store:
+        store.connection.execute(text("SET LOCAL maintenance_work_mem = '256MB'"))
+        for table in tables.sorted_tables:
+            for index in sorted(table.indexes, key=lambda one: str(one.name)):
+                store.execute(CreateIndex(index))
+        for table in tables.sorted_tables:
+            store.connection.execute(text(f'ANALYZE "{schema}"."{table.name}"'))
+
+
+def ensure_tables(database: Database, read_models: Sequence[MetaData]) -> None:
+    """Make what does not exist yet, in one process at a time."""
+    for tables in read_models:
+        name = str(tables.schema)
+        with database.engine.begin() as guard:
+            lock(guard, tables, wait=True)
+            if guard.execute(text("SELECT to_regnamespace(:name)"), {"name": name}).scalar() is None:
+                create_tables(database, tables, name, indexes=True)
+
+
+def position_of(connection: Connection, tables: MetaData) -> int:
+    checkpoint = bookkeeping(tables, "checkpoint")
+    return int(connection.execute(checkpoint.select()).scalar_one())
+
+
+MAX_BATCH_BYTES = 32_000_000
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An event as it stands in the log, not decoded yet."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    data: str
+    meta: Mapping[str, Any]
+    recorded_at: datetime
+
+    def decoded(self, mapper: Mapper[str]) -> Recorded:
+        stored = StoredEvent(self.stream, self.version, self.type, self.data.encode())
+        return Recorded(self.position, mapper.to_domain_event(stored), self.meta, self.recorded_at)
+
+
+def events_after(connection: Connection, position: int, limit: int, up_to: int | None = None) -> list[Stored]:
+    """The next events of the log: at most `limit`, and no more than about 32 MB."""
+    rows = connection.execute(
+        text(
+            "SELECT position, stream, version, type, data::text, meta, recorded_at FROM log.events"
+            " WHERE position > :after AND position <= :up_to ORDER BY position LIMIT :limit"
+        ),
+        {"after": position, "up_to": 2**62 if up_to is None else up_to, "limit": limit},
+    )
+    found: list[Stored] = []
+    size = 0
+    for row in rows:
+        found.append(Stored(*row))
+        size += len(row[4])
+        if size > MAX_BATCH_BYTES:
+            break
+    return found

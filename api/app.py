@@ -1,0 +1,99 @@
+"""The HTTP application: routers, middleware, and the container that they share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+
+from adapters.bootstrap import Container, open_api
+from adapters.settings import Settings, read_settings
+from api import (
+    audit,
+    clustering,
+    curation,
+    datasets,
+    dev,
+    exports,
+    health,
+    planned,
+    projections,
+    queries,
+    search,
+    summaries,
+)
+from api.access import authenticate
+from api.errors import Problem, add_error_handlers
+from api.requests import Requests
+
+GUARDED = (
+    audit,
+    clustering,
+    curation,
+    datasets,
+    dev,
+    exports,
+    planned,
+    projections,
+    queries,
+    search,
+    summaries,
+)
+PROBLEMS = {
+    code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
+    for code, text in {
+        401: "No API key, or one that is not known",
+        404: "What was named does not exist",
+        409: "Does not fit the present state",
+        422: "Can not be met as it stands",
+        503: "Something that is needed does not answer; see Retry-After",
+    }.items()
+}
+
+
+def create_app(
+    settings: Settings | None = None, open_container: Callable[[Settings], Container] = open_api
+) -> FastAPI:
+    """The application. Nothing is opened before it is served."""
+    chosen = settings or read_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.container = await run_in_threadpool(open_container, chosen)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(app.state.container.close)
+
+    app = FastAPI(
+        title="lmsys-query-analysis",
+        version="0.1.0",
+        description="Turn logs of LLM conversations into a curated taxonomy, with every step kept as an event.",
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+        responses=PROBLEMS,
+    )
+    add_error_handlers(app)
+    app.include_router(health.router)
+    for module in GUARDED:
+        app.include_router(module.router, dependencies=[Depends(authenticate)])
+    app.add_middleware(Requests, chosen.max_body_bytes, chosen.max_upload_bytes)
+    if chosen.cors_origins:
+        exposed = ["ETag", "X-Event-Position", "X-Correlation-ID", "Retry-After"]
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=chosen.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=exposed,
+        )
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Stable names for generated clients: `datasets_load`."""
+    return f"{route.tags[0]}_{route.name}" if route.tags else route.name

@@ -1,0 +1,71 @@
+"""What endpoints are given: the container, a connection to the read models, the position to wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Query, Request, Response
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from adapters.bootstrap import Container
+from commands.ports import Receipt
+from domain.base import NotFound, Unavailable
+from domain.datasets import DEFAULT_DATASET
+
+
+def get_container(request: Request) -> Container:
+    container: Container = request.app.state.container
+    return container
+
+
+ContainerDep = Annotated[Container, Depends(get_container)]
+
+
+def wait_for_position(
+    container: ContainerDep,
+    min_position: Annotated[
+        int | None, Query(ge=0, description="Answer from read models that have passed this event position.")
+    ] = None,
+) -> None:
+    """A read that must see a certain change waits for it; 503 when that takes too long."""
+    if min_position is not None and not container.wait_until(min_position):
+        raise Unavailable(f"the read models have not reached position {min_position} yet; try again")
+
+
+def get_connection(container: ContainerDep) -> Iterator[Connection]:
+    """One snapshot for the whole answer: a swap of read models in the middle cannot mix old with new."""
+    with container.database.engine.connect() as connection:
+        yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+Read = Annotated[Connection, Depends(get_connection, scope="function")]
+"""A read-only connection. Routers that read carry `dependencies=[Depends(wait_for_position)]`."""
+
+Dataset = Annotated[str, Query(description="Name of the data set.", max_length=64)]
+DATASET = DEFAULT_DATASET
+
+T = TypeVar("T")
+
+
+class OperationResponse(BaseModel):
+    status: str
+    message: str | None = None
+    data: dict[str, Any] | None = None
+
+
+def settled(response: Response, receipt: Receipt) -> dict[str, Any]:
+    """The answer of a command, its position and the new version of what it changed in the headers."""
+    if receipt.position is not None:
+        response.headers["X-Event-Position"] = str(receipt.position)
+    if "version" in receipt.answer:
+        response.headers["ETag"] = f'"{receipt.answer["version"]}"'
+    return receipt.answer
+
+
+def found(row: T | None, what: str) -> T:
+    """The row, or NotFound naming what was looked for."""
+    if row is None:
+        raise NotFound(f"there is no {what}")
+    return row

@@ -1,0 +1,19 @@
+"""For development: begin again."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.deps import ContainerDep, OperationResponse
+from domain.base import Refused
+
+router = APIRouter(prefix="/api/dev", tags=["dev"])
+
+
+@router.post("/reset")
+def reset(container: ContainerDep) -> OperationResponse:
+    """Delete everything: the log, what lies beside it, all read models and vectors. Needs LMSYS_DEV_RESET=true."""
+    if not container.settings.dev_reset:
+        raise Refused("this deletes everything and is switched off: set LMSYS_DEV_RESET=true")
+    container.reset()
+    return OperationResponse(status="reset")

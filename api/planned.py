@@ -1,0 +1,64 @@
+"""Operations of the specification that are not built yet: each says so, with 501."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from api.errors import Problem, problem
+
+PLANNED = """
+POST /api/hierarchy
+GET /api/hierarchy
+GET /api/hierarchy/{hierarchy_run_id}
+POST /api/curation/queries/move
+POST /api/curation/clusters/{cluster_id}/merge
+POST /api/curation/clusters/{cluster_id}/split
+POST /api/curation/clusters/{cluster_id}/delete
+POST /api/curation/clusters/{cluster_id}/metadata
+POST /api/curation/clusters/{cluster_id}/flags
+GET /api/curation/runs/{run_id}/orphaned
+GET /api/curation/runs/{run_id}/select-bad-clusters
+POST /api/verify/runs/{run_id}
+GET /api/templates
+POST /api/templates
+GET /api/templates/{template_id}
+PUT /api/templates/{template_id}
+DELETE /api/templates/{template_id}
+POST /api/templates/sync
+GET /api/templates/{template_id}/export
+GET /api/classification/runs
+POST /api/classification/runs
+GET /api/classification/runs/{run_id}
+POST /api/classification/runs/{run_id}/resume
+POST /api/classification/runs/{run_id}/cancel
+GET /api/classification/runs/{run_id}/stats
+GET /api/classification/runs/{run_id}/results
+GET /api/classification/runs/{run_id}/status
+POST /api/classification/runs/{run_id}/ingest
+POST /api/predict
+POST /api/predict/batch
+GET /api/classification/runs/{run_id}/clusters/{cluster_id}
+GET /api/classification/runs/{run_id}/labels/{label}
+GET /api/classification/runs/{run_id}/pivot
+"""
+
+router = APIRouter(tags=["planned"])
+
+
+def not_built(request: Request) -> JSONResponse:
+    """Planned, and not built yet."""
+    message = f"{request.method} {request.scope['route'].path} is planned and not built yet"
+    return problem(501, "NotImplemented", message, instance=request.url.path)
+
+
+for _method, _path in (line.split() for line in PLANNED.split("\n") if line):
+    router.add_api_route(
+        _path,
+        not_built,
+        methods=[_method],
+        status_code=501,
+        response_model=None,
+        responses={501: {"model": Problem, "description": "Planned, and not built yet"}},
+        operation_id=f"planned_{_method.lower()}{_path.replace('/', '_').replace('{', '').replace('}', '')}",
+    )

@@ -1,0 +1,38 @@
+"""What the queue can run: the work of each task, and the command that records its failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from commands.clustering import FailClustering, run_clustering
+from commands.datasets import EndEmbedding, EndLoad, run_embedding, run_load
+from commands.ports import EventStore
+from commands.summaries import FailSummary, run_embed_titles, run_summary
+from domain.clustering import ClusteringRun
+
+
+@dataclass(frozen=True)
+class Work:
+    """`run` is called with the job's arguments and what it needs; run again, it goes on where it stopped.
+
+    `failed` makes the command that records why it was given up; None where nobody waits for the result.
+    """
+
+    run: Callable[..., None]
+    failed: Callable[[Mapping[str, Any], str], object] | None = None
+
+
+def run_snapshot(run_id: str, *, store: EventStore) -> None:
+    store.take_snapshot(ClusteringRun, run_id)
+
+
+WORK: dict[str, Work] = {
+    "load": Work(run_load, lambda job, error: EndLoad(**job, error=error)),
+    "embed": Work(run_embedding, lambda job, error: EndEmbedding(**job, error=error)),
+    "cluster": Work(run_clustering, lambda job, error: FailClustering(**job, error=error)),
+    "summarise": Work(run_summary, lambda job, error: FailSummary(**job, error=error)),
+    "embed_titles": Work(run_embed_titles),
+    "snapshot": Work(run_snapshot),
+}

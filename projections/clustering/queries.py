@@ -1,0 +1,146 @@
+"""What is asked of clustering runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select, text, true
+
+from projections.clustering.tables import clusters, memberships, runs
+from projections.datasets import queries
+from projections.summaries import summaries, summary_runs
+
+SORTS: dict[str, ColumnElement[Any]] = {
+    "size": clusters.c.size,
+    "cluster_id": clusters.c.cluster_id,
+    "title": clusters.c.title,
+}
+
+
+def list_runs(
+    connection: Connection,
+    limit: int,
+    offset: int,
+    *,
+    algorithm: str | None = None,
+    status: str | None = None,
+    dataset: str | None = None,
+) -> tuple[list[dict[str, Any]], int]:
+    """A page of runs, newest first, and how many there are."""
+    wanted = {"algorithm": algorithm, "status": status, "dataset": dataset}
+    where = and_(true(), *(runs.c[name] == value for name, value in wanted.items() if value is not None))
+    total = connection.execute(select(func.count()).select_from(runs).where(where)).scalar_one()
+    page = select(runs).where(where).order_by(runs.c.run_no.desc()).limit(limit).offset(offset)
+    return [dict(row) for row in connection.execute(page).mappings()], total
+
+
+def find_run(connection: Connection, run_id: str) -> dict[str, Any] | None:
+    """A run, with how far its job is: `processed` and `total`."""
+    row = connection.execute(select(runs).where(runs.c.run_id == run_id)).mappings().first()
+    if row is None:
+        return None
+    progress = text("SELECT processed, total FROM ops.progress WHERE job_id = :id")
+    done = connection.execute(progress, {"id": run_id}).first() if row["status"] == "pending" else None
+    return {**row, "processed": done[0] if done else None, "total": done[1] if done else None}
+
+
+def _shown(run_no: int, summary_run_id: str | None) -> Select[Any]:
+    """Clusters with the titles that are shown, or with one summary run's where nobody has edited them."""
+    theirs = and_(
+        summaries.c.cluster_id == clusters.c.cluster_id, summaries.c.summary_run_id == summary_run_id
+    )
+    chosen = summary_run_id is not None
+
+    def title(name: str) -> ColumnElement[Any]:
+        own = clusters.c[name]
+        return case((clusters.c[f"{name}_edited"], own), else_=summaries.c[name]) if chosen else own
+
+    source = summaries.c.summary_run_id if chosen else clusters.c.summary_run_id
+    return (
+        select(
+            clusters.c.cluster_id,
+            clusters.c.size,
+            title("title").label("title"),
+            title("description").label("description"),
+            clusters.c.title_edited,
+            clusters.c.description_edited,
+            source.label("summary_run_id"),
+        )
+        .select_from(clusters.outerjoin(summaries, theirs))
+        .where(clusters.c.run_no == run_no)
+    )
+
+
+def list_clusters(
+    connection: Connection,
+    run_no: int,
+    limit: int,
+    offset: int,
+    *,
+    sort: str = "-size",
+    summary_run_id: str | None = None,
+) -> tuple[list[dict[str, Any]], int]:
+    """A page of clusters and how many there are; `sort`: size, cluster_id or title, `-` before it: descending."""
+    column = SORTS[sort.removeprefix("-")]
+    order = column.desc().nulls_last() if sort.startswith("-") else column.asc().nulls_last()
+    total = connection.execute(
+        select(func.count()).select_from(clusters).where(clusters.c.run_no == run_no)
+    ).scalar_one()
+    page = _shown(run_no, summary_run_id).order_by(order, clusters.c.cluster_id).limit(limit).offset(offset)
+    return [dict(row) for row in connection.execute(page).mappings()], total
+
+
+def find_cluster(
+    connection: Connection, run_no: int, cluster_id: int, summary_run_id: str | None = None
+) -> dict[str, Any] | None:
+    statement = _shown(run_no, summary_run_id).where(clusters.c.cluster_id == cluster_id)
+    row = connection.execute(statement).mappings().first()
+    return dict(row) if row else None
+
+
+def members(
+    connection: Connection, run_no: int, cluster_id: int, limit: int, offset: int, after: int | None = None
+) -> list[dict[str, Any]]:
+    """Queries of a cluster in ascending order of id, with their confidence; `after`: a query id."""
+    statement = (
+        select(queries, memberships.c.confidence)
+        .join(memberships, memberships.c.query_id == queries.c.query_id)
+        .where(memberships.c.run_no == run_no, memberships.c.cluster_id == cluster_id)
+        .order_by(memberships.c.query_id)
+        .limit(limit)
+        .offset(offset)
+    )
+    if after is not None:
+        statement = statement.where(memberships.c.query_id > after)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def representatives(
+    connection: Connection, summary_run_ids: Sequence[str], cluster_ids: Sequence[int], most: int
+) -> dict[int, list[str]]:
+    """Cluster id → texts of its most central queries, as a summary run found them."""
+    sql = (
+        "SELECT s.cluster_id, q.query_text FROM summaries.summaries AS s,"
+        " unnest(s.representative_query_ids[1 : :most]) WITH ORDINALITY AS r (query_id, place)"
+        " JOIN datasets.queries AS q USING (query_id)"
+        " WHERE s.summary_run_id = ANY(:runs) AND s.cluster_id = ANY(:ids) ORDER BY s.cluster_id, place"
+    )
+    rows = connection.execute(
+        text(sql), {"most": most, "runs": list(summary_run_ids), "ids": list(cluster_ids)}
+    )
+    found: dict[int, list[str]] = {}
+    for cluster_id, query_text in rows:
+        found.setdefault(cluster_id, []).append(query_text)
+    return found
+
+
+def summary_run_of(connection: Connection, run_id: str, alias: str) -> str | None:
+    """The newest summary run of a run with this alias."""
+    statement = (
+        select(summary_runs.c.summary_run_id)
+        .where(summary_runs.c.run_id == run_id, summary_runs.c.alias == alias)
+        .order_by(summary_runs.c.created_at.desc())
+        .limit(1)
+    )
+    return connection.execute(statement).scalar_one_or_none()
