@@ -1,0 +1,76 @@
+"""One real Postgres for the whole run, and a fresh copy of a migrated database for each test that asks for one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+import structlog
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+
+from adapters.bootstrap import Container, open_container
+from adapters.postgres import start_embedded
+from adapters.settings import Settings, read_settings
+from domain.base import Context, context
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+def url_of(server: str, name: str) -> str:
+    """The same server, another database."""
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a server that has a database `prepared`: migrated, with empty read models."""
+    embedded = start_embedded(tmp_path_factory.mktemp("home"))
+    try:
+        _execute(embedded.url, "CREATE DATABASE prepared")
+        prepared = url_of(embedded.url, "prepared")
+        open_container(read_settings(database_url=SecretStr(prepared))).close()
+        yield embedded.url
+    finally:
+        embedded.stop()
+
+
+@pytest.fixture
+def database_url(server: str) -> Iterator[str]:
+    """A database of the test's own."""
+    name = f"t{uuid4().hex}"
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE prepared STRATEGY FILE_COPY")
+    yield url_of(server, name)
+    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return read_settings(
+        home=tmp_path / "home", database_url=SecretStr(database_url), import_dir=tmp_path, wait_timeout=10.0
+    )
+
+
+@pytest.fixture
+def container(settings: Settings) -> Iterator[Container]:
+    """No vectors, nothing running: projections move when the test steps them."""
+    with open_container(settings) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _nobody() -> Iterator[None]:
+    """Each test begins with the context of nobody in particular."""
+    token = context.set(Context())
+    yield
+    context.reset(token)
+
+
+def _execute(url: str, statement: Any) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
