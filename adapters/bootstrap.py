@@ -19,19 +19,19 @@ from adapters.points import Indexer, Points
 from adapters.postgres import Embedded, start_embedded
 from adapters.providers import SettingsEmbedders, SettingsNamers, SettingsSources
 from adapters.read_models import FOLLOWED, READ_MODELS, ReadModels
-from adapters.read_store import ensure_tables
+from adapters.read_store import RESET, ensure_tables, erase_everything
 from adapters.runner import CHANNEL as READ_CHANNEL
 from adapters.runner import Positions, ProjectionRunner, positions
 from adapters.settings import Settings
 from adapters.uploads import keep_upload
 from adapters.vectors import VectorStore, make_vectors
 from commands import access, clustering, curation, datasets, summaries
-from commands.bus import Bus
+from commands.bus import Bus, Handler
 from commands.ports import Receipt
 from projections.base import Projection
 from projections.search import SearchProjection
 
-HANDLERS = {
+HANDLERS: dict[type, Handler] = {
     **access.HANDLERS,
     **clustering.HANDLERS,
     **curation.HANDLERS,
@@ -89,8 +89,12 @@ class Container:
         names = [str(tables.schema) for tables in FOLLOWED]
         return self.positions.wait(names, position, self.settings.wait_timeout)
 
+    def wait_for_head(self) -> None:
+        """Until every read model shows what the log has now, or for as long as is allowed."""
+        self.wait_until(self.store.head())
+
     def _wait(self, receipt: Receipt) -> None:
-        """Until the read models that show what the command changed have passed it, or for so long as is allowed."""
+        """Until the read models that show what was changed have passed it, or for as long as is allowed."""
         if receipt.position is None:
             return
         concerned = [
@@ -109,6 +113,14 @@ class Container:
             if not runner.step():
                 time.sleep(0.02)  # a worker has it in hand
 
+    def reset(self) -> None:
+        """Delete everything. Other processes are told to forget what they hold of the log."""
+        if self.vectors is not None:
+            for collection in self.vectors.collections():
+                self.vectors.drop(collection)
+        erase_everything(self.database, [*FOLLOWED, PoliciesProjection.tables])
+        self.store.forget()
+
     # --- processes
 
     def listen(self) -> None:
@@ -120,6 +132,8 @@ class Container:
         runners = [ProjectionRunner(self.database, one, self.mapper) for one in projections]
 
         def wake(channel: str, payload: str) -> None:
+            if payload == RESET:
+                self.store.forget()
             for runner in runners:
                 runner.wake()
 

@@ -77,7 +77,8 @@ class PostgresContents:
         with self._database.connection() as connection:
             cursor = connection.cursor(binary=True)
             cursor.execute(
-                "SELECT c.query_id, b.body FROM log.conversations c JOIN log.contents b ON b.sha256 = c.content"
+                "SELECT c.query_id, b.body FROM log.conversations c"
+                " JOIN log.contents b ON b.sha256 = c.content"
                 " WHERE c.dataset = %s AND c.query_id = ANY(%s)",
                 [dataset, list(query_ids)],
             )

@@ -97,11 +97,8 @@ class Worker:
         self._queue = queue
         self._bus = bus
         self._needs = needs
-        self._options = {
-            "concurrency": concurrency,
-            "update_heartbeat_interval": heartbeat_s,
-            "stalled_worker_timeout": stalled_s,
-        }
+        self._concurrency = concurrency
+        self._heartbeat_s = heartbeat_s
         self._stalled_s = stalled_s
         self._stop = threading.Event()
         for name in WORK:
@@ -111,7 +108,7 @@ class Worker:
         strategy = RetryStrategy(max_attempts=PATIENT_TRIES, exponential_wait=2)
 
         @self._queue.app.task(name=name, pass_context=True, retry=strategy)
-        def task(job: JobContext, **arguments: Any) -> None:  # noqa: ANN401
+        def task(job: JobContext, /, **arguments: Any) -> None:  # noqa: ANN401
             self.perform(name, str(job.job.lock), arguments, job.job.attempts + 1)
 
     def perform(self, name: str, job_id: str, arguments: Mapping[str, Any], attempt: int) -> None:
@@ -176,7 +173,9 @@ class Worker:
                     fetch_job_polling_interval=1.0,
                     delete_jobs="successful",
                     shutdown_graceful_timeout=20,
-                    **self._options,
+                    concurrency=self._concurrency,
+                    update_heartbeat_interval=self._heartbeat_s,
+                    stalled_worker_timeout=self._stalled_s,
                 )
             )
             rescue = asyncio.create_task(self._rescue())

@@ -54,12 +54,12 @@ class Points:
                 self._index.alias(alias, collection)
             checkpoint = tables.tables[f"{tables.schema}.checkpoint"]
             store.execute(checkpoint.update().values(position=position))
-        for alias, collection in before.items():
-            if collection and collection != made.get(alias):
+        for alias, replaced in before.items():
+            if replaced and replaced != made.get(alias):
                 if alias in made:
-                    self._index.drop(collection)
+                    self._index.drop(replaced)
                 else:
-                    self._empty(collection)
+                    self._empty(replaced)
         return {"name": "search", "position": position, "seconds": round(time.monotonic() - begun, 3)}
 
     def verify(self) -> dict[str, Any]:

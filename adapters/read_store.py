@@ -92,6 +92,28 @@ def ensure_tables(database: Database, read_models: Sequence[MetaData]) -> None:
                 create_tables(database, tables, name, indexes=True)
 
 
+RESET = "reset"
+"""What is told on the channel of the log when it begins anew."""
+
+
+def erase_everything(database: Database, read_models: Sequence[MetaData]) -> None:
+    """Empty the log, what lies beside it, the queue and the read models, in one transaction."""
+    with database.engine.begin() as connection:
+        for tables in read_models:
+            lock(connection, tables, wait=True)
+        schemas = ["log", "ops", "queue", *(str(tables.schema) for tables in read_models)]
+        found = connection.execute(
+            text("SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(:names)"),
+            {"names": schemas},
+        )
+        names = ", ".join(f'"{schema}"."{table}"' for schema, table in found)
+        connection.execute(text(f"TRUNCATE {names} CASCADE"))
+        connection.execute(text("INSERT INTO log.counters VALUES ('query_id', 0)"))
+        for tables in read_models:
+            connection.execute(bookkeeping(tables, "checkpoint").insert().values(position=0))
+        connection.execute(text("SELECT pg_notify('log_events', :what)"), {"what": RESET})
+
+
 def position_of(connection: Connection, tables: MetaData) -> int:
     checkpoint = bookkeeping(tables, "checkpoint")
     return int(connection.execute(checkpoint.select()).scalar_one())

@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
+
 from adapters.database import Database
 from adapters.event_store.store import LogMapper, PlainJson
 from adapters.read_models import READ_MODELS
@@ -34,6 +36,7 @@ def run_apart(database: Database, what: str, names: Sequence[str]) -> list[dict[
 
 
 def _main(what: str, names: Sequence[str]) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     database = Database(os.environ["LMSYS_REBUILD_URL"])
     mapper = LogMapper(transcoder=PlainJson())
     answers = []

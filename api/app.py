@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -43,7 +44,7 @@ GUARDED = (
     search,
     summaries,
 )
-PROBLEMS = {
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
     for code, text in {
         401: "No API key, or one that is not known",
@@ -72,7 +73,7 @@ def create_app(
     app = FastAPI(
         title="lmsys-query-analysis",
         version="0.1.0",
-        description="Turn logs of LLM conversations into a curated taxonomy, with every step kept as an event.",
+        description="Turn logs of LLM conversations into a curated taxonomy; every step is an event.",
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
         responses=PROBLEMS,

@@ -11,7 +11,15 @@ from sqlalchemy import Connection
 
 from adapters.bootstrap import Container
 from api.datasets import EmbeddingConfig, embedding_of
-from api.deps import DATASET, ContainerDep, Read, found, settled, wait_for_position
+from api.deps import (
+    DATASET,
+    ContainerDep,
+    Read,
+    found,
+    settled,
+    show_if_ended,
+    wait_for_position,
+)
 from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
 from api.queries import QueryResponse
 from commands.clustering import RequestClustering
@@ -182,9 +190,11 @@ def get_run(run_id: str, connection: Read, response: Response) -> ClusteringRunD
 
 
 @router.get("/runs/{run_id}/status", dependencies=reads)
-def get_run_status(run_id: str, connection: Read) -> ClusteringRunStatusResponse:
+def get_run_status(run_id: str, connection: Read, container: ContainerDep) -> ClusteringRunStatusResponse:
     """How far a run is."""
-    return ClusteringRunStatusResponse.model_validate(run_row(connection, run_id))
+    run = run_row(connection, run_id)
+    show_if_ended(container, run["status"])
+    return ClusteringRunStatusResponse.model_validate(run)
 
 
 @router.get("/runs/{run_id}/clusters", dependencies=reads)
@@ -198,7 +208,7 @@ def list_clusters(
     summary_run_id: Annotated[str | None, Query(max_length=200)] = None,
     alias: Annotated[str | None, Query(max_length=200)] = None,
 ) -> PaginatedResponse[ClusterSummaryResponse]:
-    """The clusters of a run, the largest first, with the titles that are shown or those of one summary run."""
+    """The clusters of a run, the largest first, with the titles that are shown or one summary run's."""
     run = run_row(connection, run_id)
     chosen = chosen_summary(connection, run_id, summary_run_id, alias)
     rows, total = read.list_clusters(

@@ -108,12 +108,21 @@ def audit_run(
 
 
 def _edits(
-    connection: Read, run_id: str, page: int, limit: int, cursor: str | None, **filters: Any
+    connection: Read,
+    run_id: str,
+    page: int,
+    limit: int,
+    cursor: str | None,
+    *,
+    cluster_id: int | None = None,
+    since: datetime | None = None,
 ) -> PaginatedResponse[EditHistoryRecord]:
     run_row(connection, run_id)
     after = decode_cursor(cursor, int)[0] if cursor else None
     offset = 0 if cursor else (page - 1) * limit
-    rows, total = read.list_edits(connection, run_id, limit, offset, after=after, **filters)
+    rows, total = read.list_edits(
+        connection, run_id, limit, offset, cluster_id=cluster_id, since=since, after=after
+    )
     following = encode_cursor(rows[-1]["position"]) if len(rows) == limit else None
     return PaginatedResponse[EditHistoryRecord].model_validate(page_of(rows, total, page, limit, following))
 

@@ -21,6 +21,7 @@ from api.deps import (
     Read,
     found,
     settled,
+    show_if_ended,
     wait_for_position,
 )
 from api.limits import limit_uploads
@@ -54,10 +55,10 @@ class DatasetLoadRequest(EmbeddingConfig):
     skip_existing: bool | None = None
     use_streaming: bool | None = None
     dataset: str = DATASET
-    hf_dataset: str = Field("lmsys/lmsys-chat-1m", max_length=200)
-    path: str | None = Field(None, max_length=1_000)
-    text_column: str | None = Field(None, max_length=200)
-    format: str | None = Field(None, max_length=20)
+    hf_dataset: str = Field(default="lmsys/lmsys-chat-1m", max_length=200)
+    path: str | None = Field(default=None, max_length=1_000)
+    text_column: str | None = Field(default=None, max_length=200)
+    format: str | None = Field(default=None, max_length=20)
 
 
 class DatasetJobStatus(BaseModel):
@@ -169,13 +170,14 @@ def list_datasets(connection: Read, page: Page = 1, limit: Limit = 50) -> Pagina
 @router.get("/status", dependencies=reads)
 def status(
     connection: Read,
+    container: ContainerDep,
     job_id: Annotated[str | None, Query(max_length=100)] = None,
     dataset: Annotated[str | None, Query(max_length=64)] = None,
 ) -> DatasetStatusResponse:
     """Jobs under way, the last one that ended, and how many queries there are."""
     if job_id is not None:
         job = status_of(found(jobs_read.find(connection, job_id), f"job {job_id!r}"))
-        ended = job.status in ("completed", "failed")
+        ended = show_if_ended(container, job.status)
         active, last = ([], job) if ended else ([job], None)
     else:
         active = [status_of(row) for row in jobs_read.active(connection, dataset)]

@@ -64,6 +64,14 @@ def settled(response: Response, receipt: Receipt) -> dict[str, Any]:
     return receipt.answer
 
 
+def show_if_ended(container: Container, status: str) -> bool:
+    """Whether a job has ended. Then what it did is to be seen by who hears of it, in every read model."""
+    ended = status in ("completed", "failed")
+    if ended:
+        container.wait_for_head()
+    return ended
+
+
 def found(row: T | None, what: str) -> T:
     """The row, or NotFound naming what was looked for."""
     if row is None:

@@ -12,7 +12,7 @@ router = APIRouter(prefix="/api/dev", tags=["dev"])
 
 @router.post("/reset")
 def reset(container: ContainerDep) -> OperationResponse:
-    """Delete everything: the log, what lies beside it, all read models and vectors. Needs LMSYS_DEV_RESET=true."""
+    """Delete everything, the log and the vectors included. Needs LMSYS_DEV_RESET=true."""
     if not container.settings.dev_reset:
         raise Refused("this deletes everything and is switched off: set LMSYS_DEV_RESET=true")
     container.reset()

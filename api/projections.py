@@ -67,7 +67,7 @@ def list_projections(container: ContainerDep) -> ProjectionsResponse:
 
 @router.post("/{name}/rebuild")
 def rebuild(name: str, container: ContainerDep) -> RebuildResponse:
-    """Make a read model (or `all`) anew from the log beside the live one, and swap. Reads and writes go on."""
+    """Make a read model (or `all`) anew beside the live one, and swap. Reads and writes go on."""
     return RebuildResponse.model_validate({"rebuilt": container.read_models.rebuild(name)})
 
 

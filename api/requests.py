@@ -1,4 +1,4 @@
-"""What every request passes: who it is, what it may weigh, whether it was here before, and what is noted of it."""
+"""What every request passes: who it is, what it may weigh, and what is noted of it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,15 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from api.clustering import ClusterSummaryResponse, RunStatus
-from api.deps import ContainerDep, OperationResponse, Read, found, settled, wait_for_position
+from api.deps import (
+    ContainerDep,
+    OperationResponse,
+    Read,
+    found,
+    settled,
+    show_if_ended,
+    wait_for_position,
+)
 from api.paging import Limit, Page, PaginatedResponse, page_of
 from commands.summaries import RequestSummary
 from projections import clustering as clustering_read
@@ -81,9 +89,10 @@ def list_summaries(
 
 
 @router.get("/{summary_run_id}", dependencies=reads)
-def get_summary(summary_run_id: str, connection: Read) -> SummaryRunSummary:
+def get_summary(summary_run_id: str, connection: Read, container: ContainerDep) -> SummaryRunSummary:
     """A summary run."""
     row = found(read.find_summary_run(connection, summary_run_id), f"summary run {summary_run_id!r}")
+    show_if_ended(container, row["status"])
     return SummaryRunSummary.model_validate(_response(row))
 
 

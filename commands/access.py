@@ -7,6 +7,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
+from commands.bus import Handler
 from commands.ports import EventStore, Outcome
 from domain.access import ApiKey
 from domain.base import Conflict, Invalid
@@ -46,4 +47,4 @@ def revoke_key(cmd: RevokeKey, store: EventStore) -> Outcome:
     return Outcome((key,), {"name": cmd.name})
 
 
-HANDLERS = {CreateKey: create_key, RevokeKey: revoke_key}
+HANDLERS: dict[type, Handler] = {CreateKey: create_key, RevokeKey: revoke_key}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from commands.bus import Bus
+from commands.bus import Bus, Handler
 from commands.datasets import embed_queries
 from commands.ports import (
     Clusterer,
@@ -164,7 +164,7 @@ def _chunks(vectors: VectorSource, found: Clustering) -> Iterator[tuple[QueryIds
         at += len(ids)
 
 
-HANDLERS = {
+HANDLERS: dict[type, Handler] = {
     CompleteClustering: complete_clustering,
     FailClustering: fail_clustering,
     RecordAssignments: record_assignments,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from commands.bus import Handler
 from commands.ports import EventStore, Outcome
 from domain.base import Stale, context
 from domain.clustering import ClusteringRun
@@ -56,4 +57,4 @@ def load_for_edit(store: EventStore, run_id: str) -> ClusteringRun:
     return run
 
 
-HANDLERS = {MoveQuery: move_query, RenameCluster: rename_cluster}
+HANDLERS: dict[type, Handler] = {MoveQuery: move_query, RenameCluster: rename_cluster}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from commands.bus import Bus
+from commands.bus import Bus, Handler
 from commands.ports import (
     ClusterName,
     ClusterTexts,
@@ -275,7 +275,7 @@ def run_embed_titles(
     bus.handle(RecordTitlesEmbedded(run_id=run_id, space=embedder.space, texts=texts))
 
 
-HANDLERS = {
+HANDLERS: dict[type, Handler] = {
     CompleteSummary: complete_summary,
     FailSummary: fail_summary,
     RecordSummaries: record_summaries,

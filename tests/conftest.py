@@ -1,11 +1,11 @@
-"""One real Postgres for the whole run, and a fresh copy of a migrated database for each test that asks for one."""
+"""One real Postgres for the whole run, and a fresh copy of a migrated database for each test that asks."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import LiteralString
 from uuid import uuid4
 
 import psycopg
@@ -71,6 +71,6 @@ def _nobody() -> Iterator[None]:
     context.reset(token)
 
 
-def _execute(url: str, statement: Any) -> None:
+def _execute(url: str, statement: LiteralString) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement)

@@ -12,7 +12,7 @@ from domain.base import Aggregate, DomainError
 A = TypeVar("A", bound=Aggregate)
 
 
-class given(Generic[A]):  # noqa: N801
+class given(Generic[A]):
     """An aggregate with its history behind it."""
 
     def __init__(self, aggregate: A) -> None:

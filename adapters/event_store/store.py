@@ -117,6 +117,10 @@ class PostgresEventStore:
         self.application = LogApplication(database)
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
+    def forget(self) -> None:
+        """Hold no aggregate any more: the log has begun anew."""
+        self.application = LogApplication(self.database)
+
     # --- reading
 
     def load(self, kind: type[A], name: str) -> A:
@@ -238,4 +242,3 @@ def _record_answer(now: Context, answer: dict[str, Any]) -> Write:
         )
 
     return write
-

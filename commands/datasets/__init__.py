@@ -1,5 +1,6 @@
 """Loading, embedding and clearing data sets: the requests, and the work behind them."""
 
+from commands.bus import Handler
 from commands.datasets.clearing import ClearDataset, clear_dataset, confirm_token
 from commands.datasets.embedding import (
     EndEmbedding,
@@ -35,7 +36,7 @@ __all__ = [
     "run_load",
 ]
 
-HANDLERS = {
+HANDLERS: dict[type, Handler] = {
     ClearDataset: clear_dataset,
     EndEmbedding: end_embedding,
     EndLoad: end_load,

@@ -1,4 +1,4 @@
-"""The fold of a run's events into rows: chunks by COPY, edits gathered so that only the last of each is written."""
+"""The fold of a run's events into rows: chunks by COPY, edits gathered so that the last of each counts."""
 
 from __future__ import annotations
 

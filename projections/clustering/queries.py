@@ -81,7 +81,7 @@ def list_clusters(
     sort: str = "-size",
     summary_run_id: str | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """A page of clusters and how many there are; `sort`: size, cluster_id or title, `-` before it: descending."""
+    """A page of clusters and how many there are; `sort`: size, cluster_id or title, `-`: descending."""
     column = SORTS[sort.removeprefix("-")]
     order = column.desc().nulls_last() if sort.startswith("-") else column.asc().nulls_last()
     total = connection.execute(
