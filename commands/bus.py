@@ -51,6 +51,19 @@ class Bus:
         self._settled(receipt)
         return receipt
 
+    def once(self, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """For a request that changes nothing in the log: the same idempotency key gives the stored answer."""
+        if context.get().idempotency_key is None:
+            return act()
+        if receipt := self._store.answered():
+            return receipt.answer
+        answer = act()
+        try:
+            return self._store.commit(Outcome((), answer), "once").answer
+        except VersionConflict:
+            stored = self._store.answered()
+            return stored.answer if stored else answer
+
     def _handle(self, command: object) -> Receipt:
         now = context.get()
         deadline = time.monotonic() + PATIENCE_S
