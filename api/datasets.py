@@ -201,13 +201,19 @@ def clear(
     A first call without `confirm_token` changes nothing and hands out the token for the present state.
     """
     if confirm_token is None:
-        present = container.store.load(DatasetAggregate, dataset)
-        data = {"dataset": dataset, "queries": present.queries, "confirm_token": token_of(present)}
-        message = "repeat the request with this confirm_token to clear the data set"
-        return OperationResponse(status="confirmation_required", message=message, data=data)
+        return OperationResponse.model_validate(container.bus.once(lambda: _confirmation(container, dataset)))
     command = ClearDataset(dataset=dataset, confirm_token=confirm_token)
     answer = settled(response, container.waiting_bus.handle(command))
     return OperationResponse(status="cleared", data=answer)
+
+
+def _confirmation(container: Container, dataset: str) -> dict[str, Any]:
+    present = container.store.load(DatasetAggregate, dataset)
+    return {
+        "status": "confirmation_required",
+        "message": "repeat the request with this confirm_token to clear the data set",
+        "data": {"dataset": dataset, "queries": present.queries, "confirm_token": token_of(present)},
+    }
 
 
 def _request(

@@ -68,13 +68,13 @@ def list_projections(container: ContainerDep) -> ProjectionsResponse:
 @router.post("/{name}/rebuild")
 def rebuild(name: str, container: ContainerDep) -> RebuildResponse:
     """Make a read model (or `all`) anew beside the live one, and swap. Reads and writes go on."""
-    return RebuildResponse.model_validate({"rebuilt": container.read_models.rebuild(name)})
+    answer = container.bus.once(lambda: {"rebuilt": container.read_models.rebuild(name)})
+    return RebuildResponse.model_validate(answer)
 
 
 @router.post("/{name}/verify")
 def verify(name: str, container: ContainerDep) -> VerifyResponse:
     """Make a read model (or `all`) anew in a scratch place and compare it with the live one."""
-    verified = container.read_models.verify(name)
-    return VerifyResponse.model_validate(
-        {"equal": all(one["equal"] for one in verified), "verified": verified}
-    )
+    verified = container.bus.once(lambda: {"verified": container.read_models.verify(name)})["verified"]
+    equal = all(one["equal"] for one in verified)
+    return VerifyResponse.model_validate({"equal": equal, "verified": verified})
