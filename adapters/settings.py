@@ -105,10 +105,6 @@ class Settings(BaseSettings):
     job_stalled_seconds: float = Field(
         default=10.0, gt=0, description="Seconds of silence after which a job is given to another worker."
     )
-    snapshot_every: int = Field(
-        default=100, ge=1, description="Events of a stream after which the worker takes a snapshot."
-    )
-
     embedding_provider: str = Field(
         default="wordllama", description="Embedder where a request names none; this one needs no key."
     )

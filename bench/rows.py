@@ -6,11 +6,53 @@ import json
 import random
 from pathlib import Path
 
-WORDS = (
-    "python sql credit card refund order invoice weather recipe pasta guitar chord visa flight hotel booking "
-    "translate spanish essay history rome physics quantum garden tomato dog training running shoes laptop "
-    "battery screen printer password reset email spam tax return mortgage rate stock bond novel character"
-).split()
+WORDS = [
+    "python",
+    "sql",
+    "credit",
+    "card",
+    "refund",
+    "order",
+    "invoice",
+    "weather",
+    "recipe",
+    "pasta",
+    "guitar",
+    "chord",
+    "visa",
+    "flight",
+    "hotel",
+    "booking",
+    "translate",
+    "spanish",
+    "essay",
+    "history",
+    "rome",
+    "physics",
+    "quantum",
+    "garden",
+    "tomato",
+    "dog",
+    "training",
+    "running",
+    "shoes",
+    "laptop",
+    "battery",
+    "screen",
+    "printer",
+    "password",
+    "reset",
+    "email",
+    "spam",
+    "tax",
+    "return",
+    "mortgage",
+    "rate",
+    "stock",
+    "bond",
+    "novel",
+    "character",
+]
 
 
 def write_rows(path: Path, rows: int, seed: int = 0) -> Path:
