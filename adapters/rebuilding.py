@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -23,8 +22,7 @@ def run_apart(database: Database, what: str, names: Sequence[str]) -> list[dict[
     """`what` is rebuild or verify. Raises Unavailable with the last words of a process that failed."""
     done = subprocess.run(
         [sys.executable, "-m", "adapters.rebuilding", what, *names],
-        env={**os.environ, "LMSYS_REBUILD_URL": database.url},
-        stdin=subprocess.DEVNULL,
+        input=database.url,  # not an argument, which every user of the machine could read
         capture_output=True,
         text=True,
         check=False,
@@ -37,7 +35,7 @@ def run_apart(database: Database, what: str, names: Sequence[str]) -> list[dict[
 
 def _main(what: str, names: Sequence[str]) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    database = Database(os.environ["LMSYS_REBUILD_URL"])
+    database = Database(sys.stdin.read())
     mapper = LogMapper(transcoder=PlainJson())
     answers = []
     for projection in (one for one in READ_MODELS if one.name in names):
