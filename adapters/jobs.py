@@ -32,6 +32,10 @@ BUG_TRIES = 3
 
 PROGRESS_EVERY_S = 0.5
 
+STARTED = {"load": "DatasetLoadStarted", "cluster": "ClusteringRunStarted"}
+ENDED = {"load": "DatasetLoaded", "cluster": "ClusteringRunCompleted", "summarise": "SummaryGenerated"}
+"""The names of log lines that operators know; every other job is `JobStarted` and `JobEnded`."""
+
 
 class Queue:
     """Defers jobs, and in a worker process runs them."""
@@ -116,11 +120,12 @@ class Worker:
         work = WORK[name]
         token = context.set(Context(actor="worker", correlation_id=job_id, causation_id=job_id))
         started = time.monotonic()
-        log.info("JobStarted", task=name, job=job_id, attempt=attempt)
+        log.info(STARTED.get(name, "JobStarted"), task=name, job=job_id, attempt=attempt)
         try:
             needs = {**self._needs, "bus": self._bus, "progress": self._progress(job_id)}
             bind(work.run, needs)(**arguments)
-            log.info("JobEnded", task=name, job=job_id, seconds=round(time.monotonic() - started, 3))
+            took = round(time.monotonic() - started, 3)
+            log.info(ENDED.get(name, "JobEnded"), task=name, job=job_id, seconds=took)
         except Exception as error:
             if _worth_another_try(error, attempt):
                 log.warning("JobFailedForNow", task=name, job=job_id, error=repr(error))
