@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -66,6 +68,7 @@ class SettingsEmbedders:
         self._lock = threading.Lock()
 
     def get(self, provider: str, model: str, options: Mapping[str, Any]) -> Embedder:
+        self._check_folder(provider, model)
         batch_size = options.get("embed_batch_size") or self._settings.embed_batch_size
         key = (provider, model, batch_size)
         with self._lock:
@@ -81,7 +84,22 @@ class SettingsEmbedders:
         keys = {"openai": self._settings.openai_api_key, "openai-compatible": self._settings.openai_api_key}
         keys["cohere"] = self._settings.cohere_api_key
         base_url = self._settings.openai_base_url if provider.startswith("openai") else None
-        return EmbedderOptions(batch_size=batch_size, base_url=base_url, api_key=keys.get(provider))
+        return EmbedderOptions(
+            batch_size=batch_size,
+            base_url=base_url,
+            api_key=keys.get(provider),
+            revision=_mark(base_url),
+            cache_dir=self._settings.home / "models",
+            threads=self._settings.threads,
+        )
+
+    def _check_folder(self, provider: str, model: str) -> None:
+        """A request may name a model's folder only where it may name files, or where the settings name it."""
+        if provider != "fastembed" or model[0] not in "/.~" or model == self._settings.embedding_model:
+            return
+        root = self._settings.import_dir
+        if root is None or not Path(model).expanduser().resolve().is_relative_to(root.resolve()):
+            raise Refused(f"embedding model {model!r}: folders are read below LMSYS_IMPORT_DIR alone")
 
     def named(self, provider: str | None, model: str | None) -> tuple[str, str]:
         """Provider and model of a request: `provider/model` in one, either alone, or the settings' own."""
@@ -99,6 +117,11 @@ class SettingsEmbedders:
 class SettingsNamers:
     def get(self, model: str) -> Namer:
         return make_namer(model)
+
+
+def _mark(base_url: str | None) -> str | None:
+    """Tells services apart that give one name to different models. Not the URL, which may hold a key."""
+    return hashlib.sha256(base_url.encode()).hexdigest()[:8] if base_url else None
 
 
 def _secret(value: SecretStr | None) -> str | None:
