@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
 
+import structlog
+
 from adapters.clusterer import LocalClusterer
 from adapters.contents import PostgresContents, PostgresEmbeddings
 from adapters.database import Database, Listener
@@ -38,6 +40,11 @@ HANDLERS: dict[type, Handler] = {
     **datasets.HANDLERS,
     **summaries.HANDLERS,
 }
+log = structlog.get_logger()
+
+AT_ONCE = 20
+"""Events that a command projects itself before it answers; more are left to the worker."""
+
 __all__ = ["Container", "keep_upload", "open_api", "open_container"]
 
 
@@ -61,6 +68,7 @@ class Container:
         self.bus = Bus(self.store, HANDLERS, self.needs)
         self.waiting_bus = Bus(self.store, HANDLERS, self.needs, self._wait)
         self.policies = PoliciesProjection(self.queue)
+        self._runners = {one.name: ProjectionRunner(self.database, one, self.mapper) for one in READ_MODELS}
         points = None
         if self.vectors is not None:
             points = Points(self.database, self.vectors, self.embeddings, self.mapper)
@@ -102,7 +110,19 @@ class Container:
             for one in READ_MODELS
             if not receipt.types or any(kind.TOPIC in receipt.types for kind in one.handles)  # type: ignore[attr-defined]
         ]
+        for name in concerned:
+            self._project_at_once(name)
         self.positions.wait(concerned, receipt.position, self.settings.wait_timeout)
+
+    def _project_at_once(self, name: str) -> None:
+        """A few events are projected here and now: quicker than waking the worker and being told of it."""
+        try:
+            reached = self._runners[name].catch_up(AT_ONCE)
+        except Exception as error:  # the worker will meet it again, and knows what to do
+            log.warning("ProjectionLeftToWorker", projection=name, error=repr(error))
+            return
+        if reached is not None:
+            self.positions.heard(f"{name} {reached}")
 
     def catch_up(self, name: str) -> None:
         """Bring one read model to the head of the log from here, for when no worker is running."""

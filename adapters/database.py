@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 import structlog
@@ -20,12 +22,15 @@ log = structlog.get_logger()
 GONE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 """What is raised when the database went away, or a lock was not to be had in time."""
 
+FRESH_S = 1.0
+
 
 class Database:
     """One Postgres. Connections are made when first needed and checked when handed out."""
 
     def __init__(self, url: str, *, pool_size: int = 8, lock_timeout_ms: int = 2000) -> None:
         self.url = url
+        self._answered: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
         options = f"-c lock_timeout={lock_timeout_ms} -c timezone=UTC"
         self.pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             url,
@@ -33,7 +38,7 @@ class Database:
             max_size=pool_size,
             timeout=5,
             open=False,
-            check=ConnectionPool.check_connection,
+            check=self._check,
             kwargs={"options": options, "application_name": "lmsys"},
         )
         self.engine: Engine = create_engine(
@@ -43,6 +48,17 @@ class Database:
             pool_pre_ping=True,
             connect_args={"options": options, "application_name": "lmsys"},
         )
+        self.projecting: Engine = create_engine(
+            self.engine.url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            connect_args={
+                "options": f"{options} -c synchronous_commit=off",
+                "application_name": "lmsys-read",
+            },
+        )
+        """For read models. Rows and position come from the log, so that a crash of the server may take the
+        last; a batch that fails is tried again, so that no connection is asked first whether it lives."""
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:
@@ -54,9 +70,28 @@ class Database:
         except PoolTimeout as error:
             raise Unavailable("the database does not answer") from error
 
+    @contextmanager
+    def reading(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection for single statements that change nothing: no round trips for a transaction."""
+        with self.connection() as connection:
+            connection.autocommit = True
+            try:
+                yield connection
+            finally:
+                if not connection.closed:
+                    connection.autocommit = False
+
+    def _check(self, connection: psycopg.Connection[Any]) -> None:
+        """Ask a connection whether it lives, unless it has answered within the last second."""
+        now = time.monotonic()
+        if now - self._answered.get(connection, 0.0) > FRESH_S:
+            ConnectionPool.check_connection(connection)
+            self._answered[connection] = now
+
     def close(self) -> None:
         self.pool.close()
         self.engine.dispose()
+        self.projecting.dispose()
 
 
 class Listener(threading.Thread):

@@ -51,7 +51,12 @@ class Queue:
         with contextlib.suppress(AlreadyEnqueued), connection.transaction():
             connection.execute("SET LOCAL search_path = queue")
             task = self._deferring.configure_task(
-                job.task, allow_unknown=True, lock=job.key, queueing_lock=job.key, connection=connection
+                job.task,
+                allow_unknown=True,
+                lock=job.key,
+                queueing_lock=job.key,
+                connection=connection,
+                schedule_in={"seconds": job.delay_s} if job.delay_s else None,
             )
             task.defer(**job.arguments)
 

@@ -22,7 +22,7 @@ class SqlReadStore:
 
     def __init__(self, connection: Connection, schema: str) -> None:
         self.connection = connection
-        self._schema = schema
+        self.schema = schema
         self.driver: Any = connection.connection.driver_connection
 
     def execute(self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None) -> Any:  # noqa: ANN401
@@ -32,7 +32,7 @@ class SqlReadStore:
         columns = ", ".join(f'"{column.name}"' for column in table.columns)
         with (
             self.driver.cursor() as cursor,
-            cursor.copy(f'COPY "{self._schema}"."{table.name}" ({columns}) FROM STDIN') as copy,
+            cursor.copy(f'COPY "{self.schema}"."{table.name}" ({columns}) FROM STDIN') as copy,
         ):
             for row in rows:
                 copy.write_row(row)
@@ -45,7 +45,7 @@ class SqlReadStore:
 def read_store(database: Database, tables: MetaData, schema: str) -> Iterator[SqlReadStore]:
     """A transaction on the tables of a read model, found in `schema` instead of in their own."""
     options = {"schema_translate_map": {tables.schema: schema}}
-    with database.engine.connect().execution_options(**options) as connection, connection.begin():
+    with database.projecting.connect().execution_options(**options) as connection, connection.begin():
         yield SqlReadStore(connection, schema)
 
 
@@ -56,8 +56,10 @@ def lock(connection: Connection, tables: MetaData, *, wait: bool) -> bool:
         connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), key)
         return True
-    found = connection.execute(text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"), key)
-    return bool(found.scalar_one())
+    return bool(connection.execute(_TRY_LOCK, key).scalar_one())
+
+
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
 
 
 def create_tables(database: Database, tables: MetaData, schema: str, *, indexes: bool) -> None:

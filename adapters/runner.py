@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from eventsourcing.persistence import Mapper
-from sqlalchemy import MetaData, select, text
+from sqlalchemy import MetaData, func, select
 from sqlalchemy.exc import DBAPIError
 
 from adapters.database import GONE, Database
@@ -30,6 +30,9 @@ log = structlog.get_logger()
 TRIES = 3
 POLL_S = 1.0
 """How long a runner sleeps at most: a notification that was lost is made up for by then."""
+
+GATHER_S = 0.015
+"""How long a runner lets events gather once it is woken. A command's own process does not wait for that."""
 
 CHANNEL = "read_models"
 
@@ -65,7 +68,8 @@ class ProjectionRunner(threading.Thread):
                 while not self._stopping and self.step(1 if failures >= TRIES else None, failures > TRIES):
                     failures = TRIES if failures == TRIES else 0
                 failures = 0
-                self._wake.wait(POLL_S)
+                if self._wake.wait(POLL_S):
+                    time.sleep(GATHER_S)
             except Exception as error:
                 failures = self._failed(error, failures)
 
@@ -76,10 +80,25 @@ class ProjectionRunner(threading.Thread):
         time.sleep(min(0.05 * 2**failures, 1.0))
         return failures if _is_gone(error) else failures + 1
 
+    def catch_up(self, most: int) -> int | None:
+        """Project what is left, if that is no more than `most` events and nobody else is at it.
+
+        Returns the position that is reached, None where it is left to the thread of another process.
+        """
+        with read_store(self._database, self.projection.tables, self.projection.name) as store:
+            if not lock(store.connection, self.projection.tables, wait=False):
+                return None
+            position = position_of(store.connection, self.projection.tables)
+            batch = events_after(store.connection, position, most + 1)
+            if len(batch) > most:
+                return None
+            if batch:
+                project(store, self.projection, batch, self._mapper)
+        return batch[-1].position if batch else position
+
     def step(self, limit: int | None = None, park: bool = False) -> int:
         """Project the next batch; returns how many events it had. With `park`, set it aside instead."""
-        name = self.projection.name
-        with read_store(self._database, self.projection.tables, name) as store:
+        with read_store(self._database, self.projection.tables, self.projection.name) as store:
             if not lock(store.connection, self.projection.tables, wait=False):
                 return 0
             position = position_of(store.connection, self.projection.tables)
@@ -90,10 +109,6 @@ class ProjectionRunner(threading.Thread):
                 park_events(store, self.projection, batch, self._error)
             else:
                 project(store, self.projection, batch, self._mapper)
-            store.connection.execute(
-                text("SELECT pg_notify(:channel, :what)"),
-                {"channel": CHANNEL, "what": f"{name} {batch[-1].position}"},
-            )
         return len(batch)
 
 
@@ -101,8 +116,7 @@ def project(
     store: SqlReadStore, projection: Projection, batch: Sequence[Stored], mapper: Mapper[str]
 ) -> None:
     """Fold a batch into the tables of `store` and move the position on, also over what concerns none."""
-    parked = bookkeeping(projection.tables, "parked")
-    aside = set(store.execute(select(parked.c.stream).distinct()).scalars())
+    aside = _streams_aside(store, projection)
     topics = {kind.TOPIC for kind in projection.handles}  # type: ignore[attr-defined]
     wanted = [one for one in batch if one.type in topics]
     if late := [one for one in wanted if one.stream in aside]:
@@ -110,6 +124,11 @@ def project(
     if events := [one.decoded(mapper) for one in wanted if one.stream not in aside]:
         projection.project(events, store)
     _move(store, projection, batch[-1].position)
+
+
+def _streams_aside(store: SqlReadStore, projection: Projection) -> set[str]:
+    parked = bookkeeping(projection.tables, "parked")
+    return set(store.execute(select(parked.c.stream).distinct()).scalars())
 
 
 def park_events(store: SqlReadStore, projection: Projection, batch: Sequence[Stored], error: str) -> None:
@@ -126,8 +145,11 @@ def _set_aside(store: SqlReadStore, projection: Projection, batch: Sequence[Stor
 
 
 def _move(store: SqlReadStore, projection: Projection, position: int) -> None:
-    checkpoint = bookkeeping(projection.tables, "checkpoint")
-    store.execute(checkpoint.update().values(position=position))
+    """The position goes on. Where it is the live read model's, whoever waits is told of it at the commit."""
+    moved = bookkeeping(projection.tables, "checkpoint").update().values(position=position)
+    if store.schema == projection.name:
+        moved = moved.returning(func.pg_notify(CHANNEL, f"{projection.name} {position}"))
+    store.execute(moved)
 
 
 def _is_gone(error: BaseException) -> bool:

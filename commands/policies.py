@@ -18,6 +18,8 @@ class Job:
     task: str
     key: str
     arguments: dict[str, Any]
+    delay_s: int = 0
+    """So long it waits, and what is asked for again meanwhile is done once."""
 
 
 def _dataset(task: str) -> Callable[[Any], Job]:
@@ -31,7 +33,7 @@ def _dataset(task: str) -> Callable[[Any], Job]:
 def _title_job(event: Any) -> Job:  # noqa: ANN401
     run_id = event.originator_id.partition("/")[2]
     key = f"titles-{run_id}-{event.cluster_id}"
-    return Job("embed_titles", key, {"run_id": run_id, "cluster_id": event.cluster_id})
+    return Job("embed_titles", key, {"run_id": run_id, "cluster_id": event.cluster_id}, delay_s=1)
 
 
 def _snapshot_job(event: Any) -> Job:  # noqa: ANN401

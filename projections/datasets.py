@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from domain.content import decode_content, decode_manifest
 from domain.datasets import Dataset
-from projections.base import BATCH, ReadStore, Recorded, read_model
+from projections.base import ReadStore, Recorded, read_model
 
 tables = read_model("datasets")
 
@@ -64,7 +64,8 @@ for _name in ("label", "domain"):
 class DatasetsProjection:
     name = "datasets"
     tables = tables
-    batch = BATCH
+    batch = 20
+    """An event may bring 10,000 rows."""
     handles: frozenset[type] = frozenset({Dataset.Created, Dataset.ConversationsImported, Dataset.Cleared})
 
     def project(self, events: Sequence[Recorded], store: ReadStore) -> None:

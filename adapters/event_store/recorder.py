@@ -128,7 +128,7 @@ class LogRecorder(ApplicationRecorder):
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
         after = -1 if start is None else start - inclusive_of_start
-        with self._database.connection() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT stream, version, type, data::text, position FROM log.events"
                 " WHERE position > %s AND position <= coalesce(%s, 9223372036854775807)"
@@ -147,7 +147,7 @@ class LogRecorder(ApplicationRecorder):
         ]
 
     def max_notification_id(self) -> int | None:
-        with self._database.connection() as connection, connection.cursor() as cursor:
+        with self._database.reading() as connection, connection.cursor() as cursor:
             return _head(cursor) or None
 
     def subscribe(
@@ -171,7 +171,7 @@ def _select(
     desc: bool,
     limit: int | None,
 ) -> list[StoredEvent]:
-    with database.connection() as connection:
+    with database.reading() as connection:
         rows = connection.execute(
             f"SELECT version, type, data::text FROM log.{table}"
             " WHERE stream = %s AND version > %s AND version <= %s"

@@ -200,7 +200,7 @@ class PostgresEventStore:
     def answered(self) -> Receipt | None:
         now = context.get()
         try:
-            with self.database.connection() as connection:
+            with self.database.reading() as connection:
                 row = connection.execute(
                     "SELECT request_hash, answer, position FROM log.commands"
                     " WHERE scope = %s AND idempotency_key = %s",
