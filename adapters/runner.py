@@ -31,7 +31,7 @@ TRIES = 3
 POLL_S = 1.0
 """How long a runner sleeps at most: a notification that was lost is made up for by then."""
 
-GATHER_S = 0.015
+GATHER_S = 0.05
 """How long a runner lets events gather once it is woken. A command's own process does not wait for that."""
 
 CHANNEL = "read_models"
