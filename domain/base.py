@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from eventsourcing import domain as es
 from eventsourcing.domain import event as event
+
+from domain.values import flaw
 
 __all__ = [
     "Aggregate",
@@ -80,6 +82,16 @@ class Context:
     expected_version: int | None = None
     """The version of the aggregate that the caller has seen (If-Match)."""
 
+    def __post_init__(self) -> None:
+        """Raises Invalid for a reason that cannot be kept; the rest are headers, which are checked there."""
+        _refuse_flaws({"reason": self.reason})
+
+
+def _refuse_flaws(values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        if wrong := flaw(name, value):
+            raise Invalid(wrong)
+
 
 context: ContextVar[Context] = ContextVar("context", default=Context())  # noqa: B039  (frozen)
 
@@ -98,7 +110,9 @@ class Aggregate(es.BaseAggregate[str]):
     PREFIX: ClassVar[str]
 
     class Event(es.CanMutateAggregate[str], DomainEvent):
-        pass
+        def __post_init__(self) -> None:
+            """Raises Invalid for what cannot be kept. A replay does not come here, only a decision."""
+            _refuse_flaws(vars(self))
 
     class Created(Event, es.CanInitAggregate[str]):
         originator_topic: str
@@ -109,7 +123,8 @@ class Aggregate(es.BaseAggregate[str]):
 
     @classmethod
     def stream(cls, name: str) -> str:
-        """The id of the stream of the aggregate with this name."""
+        """The id of the stream of the aggregate with this name, or Invalid where there can be none."""
+        _refuse_flaws({f"the name of a {cls.__name__.lower()}": name})
         return f"{cls.PREFIX}/{name}"
 
     @property

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from domain.base import Aggregate, Conflict, Invalid, event
-from domain.values import Space
+from domain.base import Aggregate, Conflict, Invalid, NotFound, event
+from domain.values import Space, mended
 
 DEFAULT_DATASET = "default"
 MAX_REPORTED = 100
@@ -171,6 +171,7 @@ class Dataset(Aggregate):
     # --- loading
 
     def request_load(self, job_id: str, kind: str, source: dict[str, Any], options: dict[str, Any]) -> None:
+        self._check_new(job_id)
         self._load_requested(job_id=job_id, kind=kind, source=source, options=options)
 
     @event(LoadRequested)
@@ -192,7 +193,8 @@ class Dataset(Aggregate):
         job = self._unfinished(job_id)
         if rows_read <= job.rows_read:
             return
-        errors = sorted([*bad, *rows.rejected], key=lambda error: int(error["row"]))
+        wrong = sorted([*bad, *rows.rejected], key=lambda error: int(error["row"]))
+        errors = [{**one, "reason": mended(one["reason"])} for one in wrong[: MAX_REPORTED - job.reported]]
         self._conversations_imported(
             job_id=job_id,
             rows_read=rows_read,
@@ -200,8 +202,8 @@ class Dataset(Aggregate):
             count=len(rows.new),
             manifest=manifest,
             skipped=rows.skipped,
-            rejected=len(errors),
-            errors=errors[: max(0, MAX_REPORTED - job.reported)],
+            rejected=len(wrong),
+            errors=errors,
         )
 
     @event(ConversationsImported)
@@ -228,7 +230,7 @@ class Dataset(Aggregate):
             self.last_query_id = first_query_id + count - 1
 
     def complete_load(self, job_id: str) -> None:
-        job = self.jobs[job_id]
+        job = self.job(job_id)
         if job.status == "completed":
             return
         self._unfinished(job_id)
@@ -247,15 +249,25 @@ class Dataset(Aggregate):
         self.jobs[job_id].status = "completed"
 
     def fail_load(self, job_id: str, error: str) -> None:
-        if self.jobs[job_id].status in ("pending", "running"):
-            self._load_failed(job_id=job_id, error=error)
+        if self.job(job_id).status in ("pending", "running"):
+            self._load_failed(job_id=job_id, error=mended(error))
 
     @event(LoadFailed)
     def _load_failed(self, job_id: str, error: str) -> None:
         self.jobs[job_id].status = "failed"
 
+    def job(self, job_id: str) -> Job:
+        try:
+            return self.jobs[job_id]
+        except KeyError:
+            raise NotFound(f"data set {self.label!r} has no job {job_id!r}") from None
+
+    def _check_new(self, job_id: str) -> None:
+        if job_id in self.jobs:
+            raise Conflict(f"data set {self.label!r} has a job {job_id} already")
+
     def _unfinished(self, job_id: str) -> Job:
-        job = self.jobs[job_id]
+        job = self.job(job_id)
         if job.status in ("completed", "failed"):
             raise Conflict(f"job {job_id} of data set {self.label!r} has {job.status} already")
         return job
@@ -263,6 +275,7 @@ class Dataset(Aggregate):
     # --- embedding
 
     def request_embedding(self, job_id: str, provider: str, model: str, options: dict[str, Any]) -> None:
+        self._check_new(job_id)
         self._embedding_requested(job_id=job_id, provider=provider, model=model, options=options)
 
     @event(EmbeddingRequested)
@@ -287,7 +300,7 @@ class Dataset(Aggregate):
         self.embedded[Space(**space).name] = last_query_id
 
     def complete_embedding(self, job_id: str, space: Space, embedded: int) -> None:
-        if self.jobs[job_id].status in ("pending", "running"):
+        if self.job(job_id).status in ("pending", "running"):
             self._embedding_completed(job_id=job_id, space=vars(space), embedded=embedded)
 
     @event(EmbeddingCompleted)
@@ -295,8 +308,8 @@ class Dataset(Aggregate):
         self.jobs[job_id].status = "completed"
 
     def fail_embedding(self, job_id: str, error: str) -> None:
-        if self.jobs[job_id].status in ("pending", "running"):
-            self._embedding_failed(job_id=job_id, error=error)
+        if self.job(job_id).status in ("pending", "running"):
+            self._embedding_failed(job_id=job_id, error=mended(error))
 
     @event(EmbeddingFailed)
     def _embedding_failed(self, job_id: str, error: str) -> None:

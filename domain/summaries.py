@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.base import Aggregate, event
+from domain.values import mended
 
 
 class SummaryRun(Aggregate):
@@ -69,7 +70,7 @@ class SummaryRun(Aggregate):
 
     def fail(self, error: str) -> None:
         if self.status == "pending":
-            self._failed(error=error)
+            self._failed(error=mended(error))
 
     @event(Failed)
     def _failed(self, error: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,34 @@ class Space:
         words = "_".join(re.sub(r"[^a-z0-9]+", "_", part.lower()) for part in (self.provider, self.model))
         exact = f"{self.provider}/{self.model}/{self.dimension}/{self.revision}"
         return f"{words[:60]}_{self.dimension}_{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
+
+
+def flaw(name: str, value: object) -> str | None:
+    """What of a value JSON or Postgres cannot keep, in words that begin with its name; None for nothing."""
+    parts: Iterable[tuple[str, object]] = ()
+    if isinstance(value, str):
+        return f"{name} holds {odd}" if (odd := _odd_character(value)) else None
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**63 else f"{name} is a whole number of more than 64 bits"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{name} is {value}, which is no number"
+    if isinstance(value, Mapping):
+        parts = [(f"a key of {name}", key) for key in value] + [(f"{name}.{k}", v) for k, v in value.items()]
+    elif isinstance(value, Sequence):
+        parts = ((name, item) for item in value)
+    return next((found for part in parts if (found := flaw(*part))), None)
+
+
+def _odd_character(text: str) -> str | None:
+    if "\0" in text:
+        return "a NUL character"
+    lone = not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+    return "a lone surrogate (one half of a UTF-16 pair)" if lone else None
+
+
+def mended(text: str) -> str:
+    """The text without what `flaw` finds, for words of others that must not be lost: why a job failed."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 def digest(data: bytes) -> bytes:

@@ -121,7 +121,7 @@ def run_embedding(
     progress: Progress,
 ) -> None:
     aggregate = store.load(Dataset, dataset)
-    job = aggregate.jobs[job_id]
+    job = aggregate.job(job_id)
     if job.status in ("completed", "failed"):
         return
     embedder = embedders.get(job.source["provider"], job.source["model"], job.options)

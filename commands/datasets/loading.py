@@ -56,7 +56,7 @@ class EndLoad:
 
 
 def request_load(cmd: RequestLoad, store: EventStore) -> Outcome:
-    dataset = store.find(Dataset, cmd.dataset) or Dataset(check_name(cmd.dataset))
+    dataset = store.find(Dataset, check_name(cmd.dataset)) or Dataset(cmd.dataset)
     dataset.request_load(cmd.job_id, cmd.kind, dict(cmd.source), dict(cmd.options))
     return Outcome((dataset,), {"job_id": cmd.job_id})
 
@@ -101,7 +101,7 @@ def _beside_the_log(
 def end_load(cmd: EndLoad, store: EventStore) -> Outcome:
     """What was loaded is embedded next, unless asked otherwise: one step, so that no crash comes between."""
     dataset = store.load(Dataset, cmd.dataset)
-    job = dataset.jobs[cmd.job_id]
+    job = dataset.job(cmd.job_id)
     if cmd.error is not None:
         dataset.fail_load(cmd.job_id, cmd.error)
     elif job.status != "completed":
@@ -116,7 +116,7 @@ def run_load(
     dataset: str, job_id: str, *, bus: Bus, store: EventStore, sources: Sources, progress: Progress
 ) -> None:
     """Read on from where the log says that it stands. Raises DomainError where that cannot be."""
-    job = store.load(Dataset, dataset).jobs[job_id]
+    job = store.load(Dataset, dataset).job(job_id)
     if job.status in ("completed", "failed"):
         return
     source = sources.open(job.source, job.options)

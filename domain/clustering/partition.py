@@ -54,6 +54,9 @@ class Partition:
         return at[inside], wanted[~inside].tolist()
 
     def cluster_of(self, query_id: int) -> int | None:
+        """None for a query that is not here, also for a number that no query can have."""
+        if not 0 <= query_id < 2**63:
+            return None
         at, missing = self.places([query_id])
         return None if missing else int(self.labels[at[0]])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self, cast
@@ -10,7 +11,7 @@ import numpy as np
 
 from domain.base import Aggregate, Conflict, Invalid, NotFound, event
 from domain.clustering.partition import Partition
-from domain.values import NOISE, Labels, QueryIds, Space, Vectors, pack, unpack
+from domain.values import NOISE, Labels, QueryIds, Space, Vectors, mended, pack, unpack
 
 CONFIDENCE_UNIT = 10_000
 """Confidences stand in events as whole ten-thousandths."""
@@ -39,7 +40,7 @@ def check_text(field: str, text: str, longest: int) -> str:
         raise Invalid(f"{field} must not be empty")
     if len(text) > longest:
         raise Invalid(f"{field} has {len(text)} characters; {longest} are allowed")
-    if any(ord(character) < 32 and character not in "\n\t" for character in text):
+    if any(unicodedata.category(character) == "Cc" and character not in "\n\t" for character in text):
         raise Invalid(f"{field} has control characters")
     return text
 
@@ -167,6 +168,8 @@ class ClusteringRun(Aggregate):
         """Record a chunk. One that is recorded already changes nothing, so that a job can be repeated."""
         if self.status != "pending" or chunk < self.chunks:
             return
+        if chunk > self.chunks:
+            raise Conflict(f"run {self.run_id} waits for chunk {self.chunks}, not for chunk {chunk}")
         scaled = np.rint(np.asarray(confidence) * CONFIDENCE_UNIT).astype(np.uint16)
         self._queries_assigned(
             chunk=chunk,
@@ -220,7 +223,7 @@ class ClusteringRun(Aggregate):
 
     def fail(self, error: str) -> None:
         if self.status == "pending":
-            self._failed(error=error)
+            self._failed(error=mended(error))
 
     @event(Failed)
     def _failed(self, error: str) -> None:
@@ -239,7 +242,8 @@ class ClusteringRun(Aggregate):
     def adopt_titles(self, summary_run_id: str, titles: Sequence[Mapping[str, Any]]) -> None:
         """Show these titles (`{cluster_id, title, description}`) where no person has written one."""
         self.check_editable()
-        known = [dict(one) for one in titles if one["cluster_id"] in self.clusters]
+        names = ("cluster_id", "title", "description")
+        known = [{name: one[name] for name in names} for one in titles if one["cluster_id"] in self.clusters]
         if known:
             self._clusters_titled(summary_run_id=summary_run_id, titles=known)
 
