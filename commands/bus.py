@@ -43,9 +43,10 @@ class Bus:
         A version conflict is decided anew on fresh state, unless the caller said which state it must be.
         After an error of which nobody knows whether it came before or after the commit, the log is asked.
         """
+        asked_before = context.get().idempotency_key is not None
         token = context.set(_with_key(context.get()))
         try:
-            receipt = self._handle(command)
+            receipt = self._handle(command, asked_before)
         finally:
             context.reset(token)
         self._settled(receipt)
@@ -55,6 +56,13 @@ class Bus:
         """For a request that changes nothing in the log: the same idempotency key gives the stored answer."""
         if context.get().idempotency_key is None:
             return act()
+        token = context.set(_with_key(context.get()))
+        try:
+            return self._once(act)
+        finally:
+            context.reset(token)
+
+    def _once(self, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if receipt := self._store.answered():
             return receipt.answer
         answer = act()
@@ -64,10 +72,9 @@ class Bus:
             stored = self._store.answered()
             return stored.answer if stored else answer
 
-    def _handle(self, command: object) -> Receipt:
+    def _handle(self, command: object, asked_before: bool) -> Receipt:
         now = context.get()
         deadline = time.monotonic() + PATIENCE_S
-        asked_before = now.request_hash is not None
         for attempt in range(1, 1_000):
             try:
                 if (asked_before or attempt > 1) and (receipt := self._store.answered()):
@@ -87,8 +94,9 @@ class Bus:
 
 
 def _with_key(now: Context) -> Context:
-    """Every command has a key, so that what became of it can be asked for after a lost connection."""
-    return now if now.idempotency_key else replace(now, idempotency_key=f"auto-{uuid4().hex}")
+    """Every command has a key and a hash, so that what became of it can be asked for when nobody heard."""
+    key = now.idempotency_key or f"auto-{uuid4().hex}"
+    return replace(now, idempotency_key=key, request_hash=now.request_hash or "")
 
 
 def bind(handler: Callable[..., Any], needs: Mapping[str, object]) -> Callable[..., Any]:
