@@ -37,5 +37,6 @@ def clear_dataset(cmd: ClearDataset, store: EventStore) -> Outcome:
     runs = [store.load(ClusteringRun, run_id) for run_id in store.runs_of(cmd.dataset)]
     for run in runs:
         run.retire()
-    answer = {"dataset": cmd.dataset, "queries": removed, "runs": len(runs)}
-    return Outcome((dataset, *runs), answer, dataset=cmd.dataset, forget_conversations=True)
+    retired = [run for run in runs if run.pending_events]
+    answer = {"dataset": cmd.dataset, "queries": removed, "runs": len(retired)}
+    return Outcome((dataset, *retired), answer, dataset=cmd.dataset, forget_conversations=True)
