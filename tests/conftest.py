@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import LiteralString
 from uuid import uuid4
 
 import psycopg
 import pytest
 import structlog
+from hypothesis import settings as hypothesis
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
@@ -20,6 +21,8 @@ from adapters.settings import Settings, read_settings
 from domain.base import Context, context
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+hypothesis.register_profile("any machine", deadline=None)
+hypothesis.load_profile("any machine")
 
 
 def url_of(server: str, name: str) -> str:
@@ -40,13 +43,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         embedded.stop()
 
 
-@pytest.fixture
-def database_url(server: str) -> Iterator[str]:
-    """A database of the test's own."""
+@contextmanager
+def fresh_database(server: str) -> Iterator[str]:
+    """URL of a copy of the prepared database, dropped at the end."""
     name = f"t{uuid4().hex}"
     _execute(server, f"CREATE DATABASE {name} TEMPLATE prepared STRATEGY FILE_COPY")
     yield url_of(server, name)
     _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(server: str) -> Iterator[str]:
+    """A database of the test's own."""
+    with fresh_database(server) as url:
+        yield url
 
 
 @pytest.fixture
@@ -71,6 +81,6 @@ def _nobody() -> Iterator[None]:
     context.reset(token)
 
 
-def _execute(url: str, statement: LiteralString) -> None:
+def _execute(url: str, statement: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(statement)
+        connection.execute(statement)  # type: ignore[call-overload]

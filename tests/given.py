@@ -24,7 +24,7 @@ class given(Generic[A]):
         self._decide = decide
         return self
 
-    def then(self, kind: type, **fields: Any) -> Any:  # noqa: ANN401
+    def then(self, kind: type, /, **fields: Any) -> Any:  # noqa: ANN401
         """Exactly one event of this kind, with these fields among others. Returns it."""
         self._decide(self.aggregate)
         events = self.aggregate.collect_events()
