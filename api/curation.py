@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.clustering import run_row
 from api.deps import ContainerDep, Read, settled, wait_for_position
@@ -26,6 +26,8 @@ RunId = Annotated[str, Query(max_length=200, description="The clustering run.")]
 
 class CurationRequest(BaseModel):
     """`reason` is kept with the event."""
+
+    model_config = ConfigDict(strict=True)
 
     reason: str | None = Field(None, max_length=2_000)
 

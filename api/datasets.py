@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.bootstrap import Container, keep_upload
 from api.deps import (
@@ -42,6 +42,8 @@ JobStatusName = Literal["pending", "running", "completed", "failed"]
 
 
 class EmbeddingConfig(BaseModel):
+    model_config = ConfigDict(strict=True)
+
     embedding_provider: str | None = Field(None, max_length=100)
     embedding_model: str | None = Field(None, max_length=400)
     embed_batch_size: int | None = Field(None, ge=1, le=10_000)

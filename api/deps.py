@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from adapters.bootstrap import Container
 from commands.ports import Receipt
-from domain.base import NotFound, Unavailable
+from domain.base import Invalid, NotFound, Unavailable
 from domain.datasets import DEFAULT_DATASET
 
 
@@ -30,7 +30,12 @@ def wait_for_position(
     ] = None,
 ) -> None:
     """A read that must see a certain change waits for it; 503 when that takes too long."""
-    if min_position is not None and not container.wait_until(min_position):
+    if min_position is None:
+        return
+    head = container.store.head()
+    if min_position > head:
+        raise Invalid(f"min_position: {min_position} lies beyond the end of the log, which is {head}")
+    if not container.wait_until(min_position):
         raise Unavailable(f"the read models have not reached position {min_position} yet; try again")
 
 

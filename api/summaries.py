@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.clustering import ClusterSummaryResponse, RunStatus
 from api.deps import (
@@ -29,6 +29,8 @@ reads = [Depends(wait_for_position)]
 
 class SummaryRequest(BaseModel):
     """`model` may stand as `provider/model` alone; without one the local writer is taken."""
+
+    model_config = ConfigDict(strict=True)
 
     provider: str = Field("local", max_length=100)
     model: str = Field("c-tf-idf", max_length=400)

@@ -1,0 +1,137 @@
+"""Queries with their clusters as a file, streamed from the database."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import AsyncIterator, Generator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+import anyio
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+from sqlalchemy import Connection
+from starlette.concurrency import iterate_in_threadpool
+
+from adapters.bootstrap import Container
+from adapters.exports import FORMATS
+from api.deps import ContainerDep, Read, found, wait_for_position
+from api.queries import Filters, meant
+from api.search import snapshot
+from domain.base import Invalid, Unavailable
+from projections import exports as read
+from projections.queries import QueryFilter, count_queries
+
+router = APIRouter(prefix="/api/export", tags=["exports"])
+reads = [Depends(wait_for_position)]
+
+AT_ONCE = 4
+"""Downloads of this process: each holds a connection for as long as its reader takes."""
+
+_slots = threading.BoundedSemaphore(AT_ONCE)
+
+FormatName = Literal["csv", "json", "jsonl", "parquet"]
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file. `X-Event-Position`: the event up to which it shows everything.",
+        "content": {
+            **{one.media_type.partition(";")[0]: _BINARY for one in FORMATS.values()},
+            "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+        },
+    }
+}
+
+
+class ExportParams(Filters):
+    format: FormatName = "csv"
+
+
+class ExportResponse(BaseModel):
+    """`position`: the event up to which the rows were counted; a later download may show more."""
+
+    download_url: str
+    format: FormatName
+    row_count: int
+    position: int
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is known of a file before its first byte."""
+
+    name: str
+    position: int
+
+
+@router.get("", dependencies=reads)
+def export(params: Annotated[ExportParams, Query()], connection: Read, request: Request) -> ExportResponse:
+    """Where the file can be fetched, and how many rows it has. Of a run each row has its cluster."""
+    where, _ = _chosen(connection, params)
+    asked = params.model_dump(mode="json", exclude_none=True)
+    return ExportResponse(
+        download_url=f"{request.scope.get('root_path', '')}/api/export/download?{urlencode(asked)}",
+        format=params.format,
+        row_count=count_queries(connection, where),
+        position=read.position(connection),
+    )
+
+
+@router.get("/download", dependencies=reads, response_class=StreamingResponse, responses=FILES)
+def download(params: Annotated[ExportParams, Query()], container: ContainerDep) -> StreamingResponse:
+    """The file itself: read from the database and sent row by row, however large it is.
+
+    In CSV a text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return has an apostrophe before it,
+    so that no spreadsheet runs it.
+    """
+    body = _body(container, params)
+    opened: Opened = next(body)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{opened.name}"',
+        "X-Event-Position": str(opened.position),
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+    return StreamingResponse(_sent(body), media_type=FORMATS[params.format].media_type, headers=headers)
+
+
+def _body(container: Container, params: ExportParams) -> Generator[Any, None, None]:
+    """First `Opened`, then the bytes, all of one snapshot; a generator, so that closing it lets go of all."""
+    if not _slots.acquire(blocking=False):
+        raise Unavailable(f"{AT_ONCE} downloads are under way; try again when one has ended")
+    try:
+        with snapshot(container) as connection:
+            where, name = _chosen(connection, params)
+            yield Opened(f"{_safe(name)}.{params.format}", read.position(connection))
+            yield from FORMATS[params.format].encode(read.export_rows(connection, where))
+    finally:
+        _slots.release()
+
+
+async def _sent(body: Generator[Any, None, None]) -> AsyncIterator[bytes]:
+    """A reader that goes away in the middle ends the cursor at once."""
+    try:
+        async for chunk in iterate_in_threadpool(body):
+            yield chunk
+    finally:
+        with anyio.CancelScope(shield=True):
+            pass
+
+
+def _chosen(connection: Connection, params: ExportParams) -> tuple[QueryFilter, str]:
+    """Which queries, and what they are called."""
+    if params.run_id is None and params.dataset is None:
+        raise Invalid("run_id: give a run_id or a dataset to export")
+    where, run = meant(connection, params)
+    if run is not None:
+        return where, str(run["run_id"])
+    name = str(params.dataset)
+    found(read.has_dataset(connection, name) or None, f"data set {name!r}")
+    return where, name
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)[:150].lstrip(".") or "export"
