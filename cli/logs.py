@@ -10,7 +10,7 @@ import structlog
 
 from adapters.settings import Settings
 
-QUIETER = ("httpx", "procrastinate", "qdrant_client", "uvicorn.access")
+QUIETER = ("alembic", "httpx", "procrastinate", "qdrant_client", "uvicorn.access")
 """Libraries that log every step; of these only warnings are kept."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import Client, Params, Unreachable
+from cli.client import ApiError, Client, Failed, Params
 from cli.output import fields, note, one_line, print_json, print_json_line, print_table
 from cli.session import Session, add
 
@@ -92,11 +92,12 @@ def events(
     correlation_id: Annotated[str | None, typer.Option(help="Events of this chain of causes.")] = None,
     after: Annotated[int | None, typer.Option(metavar="POSITION", min=0, help="After this position.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Events at most.")] = 50,
+    newest: Annotated[bool, typer.Option("--newest", help="The newest first.")] = False,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on as they happen, one line of JSON each.")
     ] = False,
 ) -> None:
-    """The log itself."""
+    """The log itself. To follow it begins now, or behind --after."""
     filters = {
         "stream": stream,
         "type": kind,
@@ -106,9 +107,10 @@ def events(
         "correlation_id": correlation_id,
     }
     if follow:
-        _follow(session.client, None if after is None else str(after), filters)
+        _follow(session.client, after, filters)
         return
-    answer = session.client.get("/api/events", {"after": after, "limit": limit, **filters})
+    order = "desc" if newest else None
+    answer = session.client.get("/api/events", {"after": after, "limit": limit, "order": order, **filters})
     if session.json:
         print_json(answer)
         return
@@ -116,19 +118,21 @@ def events(
     print_table(columns, [fields(item, columns) for item in answer["items"]])
 
 
-def _follow(client: Client, last: str | None, filters: Params) -> None:
+def _follow(client: Client, after: int | None, filters: Params) -> None:
     """Until it is interrupted: a connection that ends is made again, from the last event that came."""
-    connected = False
+    head = client.get("/api/events", {"limit": 1})["head"]
+    last, said = str(head if after is None else after), False
     while True:
         try:
             for event_id, data in client.server_sent("/api/events", last, filters):
-                connected = True
-                last = event_id or last
+                last, said = event_id or last, False
                 print_json_line(json.loads(data))
-        except Unreachable as error:
-            if not connected:
+        except Failed as error:
+            if isinstance(error, ApiError) and error.status < 500:
                 raise
-            note(f"{error.message}; trying again")
+            if not said:
+                note(f"{error.message}; trying again")
+            said = True
         except KeyboardInterrupt:
             return
         time.sleep(RECONNECT_S)

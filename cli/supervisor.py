@@ -147,8 +147,10 @@ def hold_home(settings: Settings) -> Iterator[bool]:
             who = f"process {before[0]} at {before[1]}" if len(before) == 2 else "another process"
             raise Failed(f"{settings.home} is served already, by {who}") from None
         _write(lock.fileno(), f"{os.getpid()} {url_of(settings)}\n")
-        yield bool(before)
-        _write(lock.fileno(), "")
+        try:
+            yield bool(before)
+        finally:
+            _write(lock.fileno(), "")
 
 
 def _write(descriptor: int, text: str) -> None:
@@ -166,7 +168,8 @@ def served_at(home: Path) -> str | None:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return lock.read().split()[1]
+            words = lock.read().split()
+            return words[1] if len(words) == 2 else None
     return None
 
 

@@ -21,7 +21,7 @@ DONE = {
     "num_clusters": 2,
     "created_at": "2026-01-01T00:00:00Z",
     "completed_at": "2026-01-01T00:00:02.5+00:00",
-    "metrics": {"noise_share": 0.25},
+    "metrics": {"noise": {"count": 3, "share": 0.25}},
     "latest_errors": None,
 }
 

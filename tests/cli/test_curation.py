@@ -16,7 +16,9 @@ EDIT = {
     "edit_type": "rename",
     "editor": "ada",
     "reason": "clearer",
+    "details": {"was_title": None, "title": "b", "was_description": "d", "description": "d"},
 }
+MOVE = {**EDIT, "edit_type": "move", "details": {"query_ids": [7, 8], "was": [3, 1], "cluster_id": 2}}
 
 
 def test_a_cluster_is_renamed_with_its_reason(lmsys: Lmsys, api: Api) -> None:
@@ -66,10 +68,12 @@ def test_a_query_is_shown_whole_and_harmless(lmsys: Lmsys, api: Api) -> None:
 
 def test_the_history_of_a_cluster_and_of_a_run(lmsys: Lmsys, api: Api) -> None:
     api.on("GET", "/api/curation/clusters/3/history", page(EDIT))
-    api.on("GET", "/api/curation/runs/run/audit", page(EDIT, EDIT))
+    api.on("GET", "/api/curation/runs/run/audit", page(EDIT, MOVE))
     assert "clearer" in lmsys("edit", "history", "run", "--cluster-id", "3").stdout
     assert api.asked[0].query["run_id"] == "run"
-    assert len(lmsys("edit", "history", "run").stdout.splitlines()) == 3
+    lines = lmsys("edit", "history", "run").stdout.splitlines()
+    assert lines[1].endswith("clearer  (none) -> b")
+    assert lines[2].endswith("clearer  2 from 1, 3 to 2")
     audit = lmsys("edit", "audit", "run", "--since", "2026-01-01T00:00:00Z", "--json")
-    assert json.loads(audit.stdout)["items"] == [EDIT, EDIT]
+    assert json.loads(audit.stdout)["items"] == [EDIT, MOVE]
     assert api.asked[-1].query["since"] == "2026-01-01T00:00:00Z"

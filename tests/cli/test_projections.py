@@ -72,8 +72,8 @@ def test_events_are_listed_by_filters(lmsys: Lmsys, api: Api) -> None:
     }
     filters |= {"correlation_id": "c", "after": "5", "limit": "9"}
     words = [word for name, value in filters.items() for word in (f"--{name.replace('_', '-')}", value)]
-    assert "clearer" in lmsys("events", *words).stdout
-    assert api.asked[0].query == filters
+    assert "clearer" in lmsys("events", *words, "--newest").stdout
+    assert api.asked[0].query == {**filters, "order": "desc"}
     assert json.loads(lmsys("events", "--json").stdout)["items"] == [EVENT]
 
 
@@ -82,13 +82,21 @@ def test_events_are_followed_over_a_lost_connection(lmsys: Lmsys, api: Api) -> N
         return Raw(f"id: {position}\ndata: {json.dumps({**EVENT, 'position': position})}\n\n".encode())
 
     gone = Raw(b'{"error": {"type": "Unauthorized", "message": "the key was revoked"}}', 401)
-    api.on("GET", "/api/events", sent(7), BROKEN, sent(8), gone)
+    api.on("GET", "/api/events", {"head": 42}, sent(7), BROKEN, Raw(status=503), sent(8), gone)
     told = lmsys("events", "--follow", "--type", "t", "--after", "6")
     assert [json.loads(line)["position"] for line in told.stdout.splitlines()] == [7, 8]
-    assert [one.headers.get("last-event-id") for one in api.asked] == ["6", "7", "7", "8"]
-    assert {one.query["type"] for one in api.asked} == {"t"}
+    followed = api.asked[1:]
+    assert [one.headers.get("last-event-id") for one in followed] == ["6", "7", "7", "7", "8"]
+    assert {one.query["type"] for one in followed} == {"t"}
     assert "trying again" in told.stderr
     assert told.exit_code == 1
+
+
+def test_events_are_followed_from_now_on(lmsys: Lmsys, api: Api) -> None:
+    gone = Raw(b'{"error": {"type": "Unauthorized", "message": "no key"}}', 401)
+    api.on("GET", "/api/events", {"items": [], "head": 42}, gone)
+    lmsys("events", "-f")
+    assert api.asked[1].headers["last-event-id"] == "42"
 
 
 def test_following_does_not_begin_where_nobody_is(lmsys: Lmsys) -> None:

@@ -85,10 +85,18 @@ def test_a_home_is_served_once(settings: Settings) -> None:
 
 
 def test_a_supervisor_that_was_killed_is_known_of(settings: Settings) -> None:
-    with pytest.raises(RuntimeError), hold_home(settings):
-        raise RuntimeError("killed")
+    settings.home.mkdir()
+    (settings.home / "serve.lock").write_text("4711 http://127.0.0.1:8000\n")
+    assert served_at(settings.home) is None
     with hold_home(settings) as after_a_crash:
         assert after_a_crash
+
+
+def test_a_supervisor_that_failed_was_not_killed(settings: Settings) -> None:
+    with pytest.raises(RuntimeError), hold_home(settings):
+        raise RuntimeError("the port is taken")
+    with hold_home(settings) as after_a_crash:
+        assert not after_a_crash
 
 
 def test_a_home_that_was_never_served_is_not_served(tmp_path: Path) -> None:
