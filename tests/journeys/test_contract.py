@@ -27,7 +27,7 @@ CHECKS = [
         "negative_data_rejection",
     )
 ]
-"""Not asked: that keys are needed (they are off here), nor that whatever fits the schema is accepted (a run that
+"""Not asked: that keys are needed (they are off), nor that whatever fits the schema is accepted (a run that
 does not exist fits it)."""
 
 schema = (
