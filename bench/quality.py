@@ -61,9 +61,8 @@ def measure(server: Server, file: Path, clusters: int) -> dict[str, Any]:
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
-    opened = gzip.open(file, "rt") if file.suffix == ".gz" else file.open()
-    with opened as lines:
-        return [json.loads(line) for line in lines]
+    data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    return [json.loads(line) for line in data.splitlines()]
 
 
 def _nmi(members: list[dict[str, Any]], clusters: list[int]) -> float:
@@ -83,7 +82,7 @@ def _plain(members: list[dict[str, Any]], clusters: int) -> list[int]:
 
 
 def _telling(members: list[dict[str, Any]]) -> float:
-    """Share of clusters whose title has one of the ten most frequent telling words of their majority label."""
+    """Share of clusters whose title has one of the ten most telling words of their majority label."""
     terms: dict[str, Counter[str]] = {}
     everywhere: Counter[str] = Counter()
     for one in members:
