@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
-from fastapi import Request, Security
+from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
+from starlette.datastructures import Headers
 
 from adapters.bootstrap import Container
 from commands.access import hash_key
-from domain.base import context
 from projections.access import holder_of
 
-_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key.")
-_bearer = HTTPBearer(auto_error=False, description="The same API key as a bearer token.")
+PUBLIC = {"/livez", "/readyz", "/api/health"}
+"""What needs no key, whatever the settings say."""
+
+NEEDED = "an API key is needed: X-API-Key or Authorization: Bearer"
 
 
-async def authenticate(
-    request: Request,
-    header: Annotated[str | None, Security(_header)] = None,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+def documented(
+    header: Annotated[
+        str | None, Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key."))
+    ] = None,
+    bearer: Annotated[
+        HTTPAuthorizationCredentials | None,
+        Security(HTTPBearer(auto_error=False, description="The same API key as a bearer token.")),
+    ] = None,
 ) -> None:
-    """With keys on, the actor is the name of the key, whatever else the request says of itself."""
-    container: Container = request.app.state.container
-    if not container.settings.auth:
-        return
-    key = header or (bearer.credentials if bearer else None)
-    name = await run_in_threadpool(_holder, container, key) if key else None
-    if name is None:
-        raise HTTPException(
-            401, "an API key is needed: X-API-Key or Authorization: Bearer", {"WWW-Authenticate": "Bearer"}
-        )
-    context.set(replace(context.get(), actor=name, key_scope=name))
+    """Says in the OpenAPI document what `holder` asks for, which is asked before a body is read."""
 
 
-def _holder(container: Container, key: str) -> str | None:
+async def holder(container: Container, headers: Headers) -> str | None:
+    """The name of the key that a request brings, None where it brings none that is known."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    key = headers.get("x-api-key") or (token if scheme.lower() == "bearer" else "")
+    return await run_in_threadpool(_find, container, key) if key else None
+
+
+def _find(container: Container, key: str) -> str | None:
     with container.database.engine.connect() as connection:
         return holder_of(connection, hash_key(key))

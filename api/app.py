@@ -27,7 +27,7 @@ from api import (
     search,
     summaries,
 )
-from api.access import authenticate
+from api.access import documented
 from api.errors import Problem, add_error_handlers
 from api.requests import Requests
 
@@ -86,8 +86,8 @@ def create_app(
     add_error_handlers(app)
     app.include_router(health.router)
     for module in GUARDED:
-        app.include_router(module.router, dependencies=[Depends(authenticate)])
-    app.add_middleware(Requests, chosen.max_body_bytes, chosen.max_upload_bytes)
+        app.include_router(module.router, dependencies=[Depends(documented)])
+    app.add_middleware(Requests, chosen)
     if chosen.cors_origins:
         exposed = ["ETag", "X-Event-Position", "X-Correlation-ID", "Retry-After"]
         app.add_middleware(

@@ -14,13 +14,15 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adapters.settings import Settings
+from api.access import NEEDED, PUBLIC, holder
 from api.errors import problem
 from domain.base import Context, context
 
 log = structlog.get_logger()
 
 MUTATING = {"POST", "PUT", "PATCH", "DELETE"}
-QUIET = {"/livez", "/readyz", "/api/health", "/metrics"}
+QUIET = {*PUBLIC, "/metrics"}
 LONGEST_HEADER = 256
 
 seconds = Histogram(
@@ -36,10 +38,9 @@ class TooLarge(Exception):
 class Requests:
     """ASGI middleware. The body of a command is read here once, bounded, so that its hash is known."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, max_upload_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self.max_body_bytes = max_body_bytes
-        self.max_upload_bytes = max_upload_bytes
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,8 +61,21 @@ class Requests:
         if fault:
             await problem(400, "BadRequest", fault, instance=scope["path"])(scope, receive, send)
             return
+        if self._settings.auth and scope["path"] not in PUBLIC:
+            name = await holder(scope["app"].state.container, headers)
+            if name is None:
+                refusal = problem(
+                    401,
+                    "Unauthorized",
+                    NEEDED,
+                    instance=scope["path"],
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+                await refusal(scope, receive, send)
+                return
+            context.set(replace(context.get(), actor=name, key_scope=name))
         upload = headers.get("content-type", "").startswith("multipart/")
-        limit = self.max_upload_bytes if upload else self.max_body_bytes
+        limit = self._settings.max_upload_bytes if upload else self._settings.max_body_bytes
         try:
             if int(headers.get("content-length") or 0) > limit:
                 raise TooLarge

@@ -58,7 +58,7 @@ def open_file(
     """
     name = name or path.resolve().name
     if file_format not in (None, *FILE_FORMATS):
-        raise Invalid(f"file_format must be one of {', '.join(FILE_FORMATS)}, found {file_format!r}")
+        raise Invalid(f"format must be one of {', '.join(FILE_FORMATS)}, found {file_format!r}")
     files = _files(path, name)
     parts = []
     for label, file in files:
@@ -120,7 +120,7 @@ def _format_of(head: bytes, name: str) -> str:
         return named
     if text_column_among(re.split(r"[,;\t]", head.partition(b"\n")[0].decode("utf-8", "replace").strip())):
         return "csv"
-    raise Invalid(f"{name}: its format cannot be told; say file_format, one of {', '.join(FILE_FORMATS)}")
+    raise Invalid(f"{name}: its format cannot be told; name it (`format`), one of {', '.join(FILE_FORMATS)}")
 
 
 def _is_array(head: bytes, named_lines: bool) -> bool:
