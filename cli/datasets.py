@@ -237,10 +237,13 @@ def tell_load(session: Session, job: dict[str, Any]) -> None:
     rate = f" ({job['rate']:,.0f} rows/s)" if job.get("rate") else ""
     counts = ", ".join(f"{job.get(name) or 0:,} {name}" for name in ("imported", "skipped", "rejected"))
     session.text(job, f"{job['processed'] or 0:,} rows read{rate}: {counts}")
-    for error in (job.get("errors") or [])[:SHOWN_ERRORS]:
+    errors = job.get("errors") or []
+    shown = errors if len(errors) <= SHOWN_ERRORS else [*errors[: SHOWN_ERRORS - 1], errors[-1]]
+    for error in shown:  # the last one says where a file broke off
         note(f"  {one_line(error, 300)}")
-    if more := (job.get("rejected") or 0) - SHOWN_ERRORS:
-        note(f"  and {more:,} more") if more > 0 else None
+    more = (job.get("rejected") or 0) - len(shown)
+    if more > 0:
+        note(f"  and {more:,} more")
     if job.get("rejected"):
         note(f"{job['rejected']:,} rows were left out")
     _raise_failure(job)

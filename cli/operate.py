@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import threading
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,14 @@ from cli.session import Session, add, ends_well
 
 if TYPE_CHECKING:
     from adapters.settings import Settings
+
+
+class Part(StrEnum):
+    """What a worker does."""
+
+    jobs = "jobs"
+    read_models = "read-models"
+
 
 GRACE_S = 20
 """How long requests under way, streams of events among them, may take to end."""
@@ -83,7 +93,13 @@ def api(
     )
 
 
-def worker(home: Home = None, parent: Parent = None) -> None:
+def worker(
+    home: Home = None,
+    parent: Parent = None,
+    only: Annotated[
+        Part | None, typer.Option(help="Half of the work, for two processes to share it on two cores.")
+    ] = None,
+) -> None:
     """Run a worker: jobs, and the read models in the database. Any number of them may run."""
     from adapters.bootstrap import open_container
     from adapters.read_models import READ_MODELS
@@ -95,11 +111,16 @@ def worker(home: Home = None, parent: Parent = None) -> None:
     settings = chosen(home=home)
     set_up(settings)
     with open_container(settings) as container:
-        container.follow(*READ_MODELS, container.policies)
-        running = container.worker()
+        ended = threading.Event()
+        if only is not Part.jobs:
+            container.follow(*READ_MODELS, container.policies)
+        running = container.worker() if only is not Part.read_models else None
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: running.stop())
-        running.run()
+            signal.signal(number, lambda *_: running.stop() if running else ended.set())
+        if running:
+            running.run()
+        else:
+            ended.wait()
 
 
 def openapi(session: Session) -> None:

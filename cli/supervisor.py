@@ -53,7 +53,8 @@ class Supervisor:
         listen += ["--auth" if settings.auth else "--no-auth", *(["--insecure"] if settings.insecure else [])]
         self._children = [
             Child("api", [*this_program(), "api", *listen, *parent]),
-            Child("worker", [*this_program(), "worker", *parent]),
+            Child("worker", [*this_program(), "worker", "--only", "jobs", *parent]),
+            Child("projector", [*this_program(), "worker", "--only", "read-models", *parent]),
         ]
 
     def run(self) -> None:
@@ -97,7 +98,7 @@ class Supervisor:
             child.process = subprocess.Popen(child.command, stdin=subprocess.DEVNULL)
 
     def _stop(self) -> None:
-        """Ask both to end at once, and insist when they have had their time."""
+        """Ask all to end at once, and insist when they have had their time."""
         running = [child.process for child in self._children if child.process]
         for process in running:
             process.terminate()

@@ -139,10 +139,14 @@ class Conversation:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that was not taken: `row` counts from 1 in the source as a whole, `reason` says what to mend."""
+    """A row that was not taken: `row` counts from 1 in the source as a whole, `reason` says what to mend.
+
+    `breaks`: nothing can be read behind it, though the source goes on or should.
+    """
 
     row: int
     reason: str
+    breaks: bool = field(default=False, compare=False)
 
 
 class ConversationSource(Protocol):

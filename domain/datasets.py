@@ -58,6 +58,12 @@ def sort_out(rows: Sequence[Row], known: Mapping[str, bytes], *, skip_existing: 
     return SortedRows(new, skipped, rejected)
 
 
+def _worth_telling(errors: Sequence[dict[str, Any]], room: int) -> list[dict[str, Any]]:
+    """The first ones that there is room for, and in any case where the source broke off."""
+    room = max(0, room)
+    return [*errors[:room], *(one for one in errors[room:] if one.get("breaks"))]
+
+
 def check_name(name: str) -> str:
     """A data set's name, or Invalid: it becomes part of streams and addresses."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
@@ -194,7 +200,8 @@ class Dataset(Aggregate):
         if rows_read <= job.rows_read:
             return
         wrong = sorted([*bad, *rows.rejected], key=lambda error: int(error["row"]))
-        errors = [{**one, "reason": mended(one["reason"])} for one in wrong[: MAX_REPORTED - job.reported]]
+        told = _worth_telling(wrong, MAX_REPORTED - job.reported)
+        errors = [{**one, "reason": mended(one["reason"])} for one in told]
         self._conversations_imported(
             job_id=job_id,
             rows_read=rows_read,

@@ -69,7 +69,7 @@ def shape_of_columns(
 
 def read_row(raw: bytes | Broken, row: int, shape: Shape) -> Conversation | BadRow:
     if isinstance(raw, Broken):
-        return BadRow(row, raw.reason)
+        return BadRow(row, raw.reason, raw.breaks)
     try:
         return _conversation(parse(raw), row, shape)
     except Misfit as misfit:

@@ -91,7 +91,7 @@ class _Split:
             if not isinstance(fault, Invalid):
                 raise fault from error
             row += 1
-            yield Broken(f"breaks off before row {row}: {_first_line(error)}")
+            yield Broken(f"breaks off before row {row}: {_first_line(error)}", breaks=True)
         return row
 
     @cached_property

@@ -37,19 +37,17 @@ class JsonLines:
                 record = line if line[-1] == _NEWLINE else _unterminated(stream, line, row)
                 if row > skip:
                     yield record
-            if stream.fault and not (isinstance(record, Broken) and record.reason.startswith(BREAK)):
+            if stream.fault and not (isinstance(record, Broken) and record.breaks):
                 row += 1
                 if row > skip:
                     yield broken_off(stream, f"before row {row}")
         return row
 
 
-BREAK = "breaks off"
-
-
 def broken_off(stream: Stream, where: str) -> Broken:
     """A stream at its end that should not be there."""
-    return Broken(f"{BREAK} at byte {stream.size} {where}" + (f": {stream.fault}" if stream.fault else ""))
+    fault = f": {stream.fault}" if stream.fault else ""
+    return Broken(f"breaks off at byte {stream.size} {where}{fault}", breaks=True)
 
 
 def _unterminated(stream: Stream, line: bytes, row: int) -> bytes | Broken:

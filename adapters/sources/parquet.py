@@ -52,7 +52,9 @@ class Parquet:
                 if size > self.max_bytes:
                     row += 1
                     if row > skip:
-                        yield Broken(f"breaks off before row {row}: it holds over {self.max_bytes:,} bytes")
+                        yield Broken(
+                            f"breaks off before row {row}: it holds over {self.max_bytes:,} bytes", True
+                        )
                     break
                 if row + meta.num_rows > skip:
                     yield from _group(file, group, meta.num_rows, max(0, skip - row))

@@ -19,9 +19,10 @@ _DEEP = 200
 
 @dataclass(frozen=True)
 class Broken:
-    """A record that cannot be read at all."""
+    """A record that cannot be read at all; `breaks`: nor can what stands behind it."""
 
     reason: str
+    breaks: bool = False
 
 
 Records = Generator[bytes | Broken, None, int]

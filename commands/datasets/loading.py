@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from commands.bus import Bus
 from commands.ports import (
     BadRow,
@@ -64,7 +66,7 @@ def request_load(cmd: RequestLoad, store: EventStore) -> Outcome:
 def import_batch(cmd: ImportBatch, store: EventStore, contents: Contents) -> Outcome:
     dataset = store.load(Dataset, cmd.dataset)
     good = [row for row in cmd.rows if isinstance(row, Conversation)]
-    bad = [vars(row) for row in cmd.rows if isinstance(row, BadRow)]
+    bad = [_reported(row) for row in cmd.rows if isinstance(row, BadRow)]
     bodies = [encode_content(r.turns, r.model, r.language, r.timestamp, r.metadata) for r in good]
     rows = [
         Row(row.row, row.conversation_id or f"{cmd.fingerprint[:16]}-{row.row}", digest(body))
@@ -96,6 +98,10 @@ def _beside_the_log(
     ]
     manifest = encode_manifest([one.conversation_id for one in new], [one.content for one in new])
     return new, {digest(manifest): manifest}, digest(manifest).hex()
+
+
+def _reported(row: BadRow) -> dict[str, Any]:
+    return {"row": row.row, "reason": row.reason, **({"breaks": True} if row.breaks else {})}
 
 
 def end_load(cmd: EndLoad, store: EventStore) -> Outcome:
@@ -141,10 +147,16 @@ def batches(rows: Iterator[Conversation | BadRow]) -> Iterator[list[Conversation
     characters = 0
     for row in rows:
         batch.append(row)
-        if isinstance(row, Conversation):
-            characters += sum(len(turn["content"]) for turn in row.turns)
+        characters += _characters(row)
         if len(batch) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
     if batch:
         yield batch
+
+
+def _characters(row: Conversation | BadRow) -> int:
+    """About how much there is to be kept of a row; columns without a field of their own may be long, too."""
+    if isinstance(row, BadRow):
+        return 0
+    return sum(len(turn["content"]) for turn in row.turns) + len(orjson.dumps(row.metadata))

@@ -215,7 +215,7 @@ def test_a_quote_that_is_never_closed_takes_at_most_4_mib_with_it(tmp_path: Path
             gzip.compress(parquet([{"text": "a"}])),
             "x.parquet.gz is cut off or no Parquet file",
         ),
-        ("x", b"what is this", "x: its format cannot be told; say file_format"),
+        ("x", b"what is this", "x: its format cannot be told; name it"),
         ("x.csv", "text\na".encode("utf-16"), "x.csv is UTF-16: save it as UTF-8"),
     ],
 )
@@ -257,7 +257,7 @@ def test_the_format_given_outweighs_name_and_content(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"it has text, note,text"):
         open_file(comma, file_format="tsv", text_column="x")
     with pytest.raises(
-        Invalid, match="file_format must be one of jsonl, json, csv, tsv, parquet, found 'xml'"
+        Invalid, match="format must be one of jsonl, json, csv, tsv, parquet, found 'xml'"
     ):
         open_file(path, file_format="xml")
 
