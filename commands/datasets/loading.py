@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -22,6 +23,8 @@ from commands.ports import (
 from domain.content import encode_content, encode_manifest
 from domain.datasets import Dataset, Row, SortedRows, check_name, sort_out
 from domain.values import digest
+
+T = TypeVar("T")
 
 BATCH_ROWS = 10_000
 BATCH_CHARACTERS = 16_000_000
@@ -128,7 +131,7 @@ def run_load(
     source = sources.open(job.source, job.options)
     skip_existing = bool(job.options.get("skip_existing"))
     progress(job.rows_read, source.total)
-    for rows in batches(source.rows(after=job.rows_read)):
+    for rows in one_ahead(batches(source.rows(after=job.rows_read))):
         bus.handle(
             ImportBatch(
                 dataset=dataset,
@@ -153,6 +156,15 @@ def batches(rows: Iterator[Conversation | BadRow]) -> Iterator[list[Conversation
             batch, characters = [], 0
     if batch:
         yield batch
+
+
+def one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same, the next one made while this one is used: files are read while the database writes."""
+    with ThreadPoolExecutor(1, "reading") as reading:
+        following = reading.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = reading.submit(next, items, None)
+            yield item
 
 
 def _characters(row: Conversation | BadRow) -> int:
