@@ -167,9 +167,9 @@ async def _events(container: Container, tail: LogTail, followed: Followed) -> As
                 continue
             after, head = page.last or max(after, page.head), page.head
             if page.last is None:
+                await asyncio.sleep(REST_S)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(grown.wait(), LOOK_S)
-                await asyncio.sleep(REST_S)
 
 
 def _read(container: Container, followed: Followed, after: int) -> read.EventPage:

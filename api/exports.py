@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from sqlalchemy import Connection
-from starlette.concurrency import iterate_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from adapters.bootstrap import Container
 from adapters.exports import FORMATS
@@ -118,7 +118,7 @@ async def _sent(body: Generator[Any, None, None]) -> AsyncIterator[bytes]:
             yield chunk
     finally:
         with anyio.CancelScope(shield=True):
-            pass
+            await run_in_threadpool(body.close)
 
 
 def _chosen(connection: Connection, params: ExportParams) -> tuple[QueryFilter, str]:

@@ -93,15 +93,14 @@ def list_events(
     if after is not None:
         beyond = events.c.position < after if newest_first else events.c.position > after
         statement = statement.where(beyond)
-    rows = connection.execute(statement, execution_options={"yield_per": AT_ONCE})
     items: list[dict[str, Any]] = []
     characters = 0
-    for row in rows:
-        if len(items) == limit or characters > PAGE_CHARACTERS:
-            rows.close()
-            return EventPage(items, items[-1]["position"], head)
-        items.append(event_of(row, full))
-        characters += len(row.data)
+    with connection.execute(statement, execution_options={"yield_per": AT_ONCE}) as rows:
+        for row in rows:
+            if len(items) == limit or characters > PAGE_CHARACTERS:
+                return EventPage(items, items[-1]["position"], head)
+            items.append(event_of(row, full))
+            characters += len(row.data)
     return EventPage(items, None, head)
 
 

@@ -24,8 +24,8 @@ def export_rows(connection: Connection, where: QueryFilter) -> Iterator[Sequence
     Each: query_id, conversation_id, dataset, model, language, timestamp, query_text, cluster_id,
     cluster_title, confidence, label, domain, metadata (the text of a JSON object).
     """
-    rows = connection.execute(_selected(where), execution_options={"yield_per": AT_ONCE})
-    yield from rows.partitions()
+    with connection.execute(_selected(where), execution_options={"yield_per": AT_ONCE}) as rows:
+        yield from rows.partitions()
 
 
 def _selected(where: QueryFilter) -> Select[Any]:

@@ -102,8 +102,8 @@ def _members_among(connection: Connection, hits: Sequence[Hit], where: QueryFilt
 def _member_ids(connection: Connection, where: QueryFilter, at_once: int) -> Iterator[Sequence[int]]:
     """Batches of ids, by a cursor of the server: a run may have 1,000,000 members."""
     statement = narrowed(select(queries.c.query_id), where)
-    rows = connection.execute(statement, execution_options={"yield_per": at_once})
-    yield from rows.scalars().partitions()
+    with connection.execute(statement, execution_options={"yield_per": at_once}) as rows:
+        yield from rows.scalars().partitions()
 
 
 def _ranked(hits: Iterable[Hit]) -> Iterator[Ranked]:
