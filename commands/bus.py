@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,7 +17,12 @@ Handler = Callable[..., Outcome]
 Settled = Callable[[Receipt], None]
 """Called with each receipt before the answer goes out: waits for the read models, counts."""
 
-TRIES = 4
+TRIES = 20
+"""How often a command is decided anew when others are quicker."""
+
+BACK_OFF_S = 0.005
+"""After the n-th conflict a command waits up to n times as long: many at once do not march in step."""
+
 PATIENCE_S = 8.0
 """How long a command waits for a database that has gone away: a restart takes 1 to 3 s."""
 
@@ -86,6 +92,7 @@ class Bus:
                     raise Stale("it was changed since you read it; read it again") from error
                 if attempt >= TRIES:
                     raise Conflict("too many changes of the same thing at once; try again") from error
+                time.sleep(random.uniform(0, BACK_OFF_S * attempt))
             except Unavailable:
                 if time.monotonic() > deadline:
                     raise
