@@ -73,6 +73,21 @@ def container(settings: Settings) -> Iterator[Container]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def shared(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """Like `container`, but one for all tests of a module: each has data sets and runs of its own."""
+    with fresh_database(server) as url:
+        home = tmp_path_factory.mktemp("home")
+        with open_container(read_settings(home=home, database_url=SecretStr(url))) as opened:
+            yield opened
+
+
+@pytest.fixture
+def dataset() -> str:
+    """The name of a data set that no other test has."""
+    return f"d{uuid4().hex[:12]}"
+
+
 @pytest.fixture(autouse=True)
 def _nobody() -> Iterator[None]:
     """Each test begins with the context of nobody in particular."""

@@ -1,0 +1,137 @@
+"""Which event sets off which job; everything else sets off nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapters.bootstrap import Container
+from adapters.jobs import PoliciesProjection
+from commands.bus import bind
+from commands.jobs import WORK
+from commands.policies import POLICIES, SNAPSHOT_EVERY, Job, jobs_for
+from domain.clustering import ClusteringRun
+from domain.datasets import Dataset
+from domain.summaries import SummaryRun
+from tests.domain.test_golden import recorded_types
+from tests.runs import completed_run, stored
+from tests.stories import cluster, load
+
+
+def loading() -> Dataset:
+    made = Dataset("default")
+    made.request_load("load-1", "upload", {"name": "a.jsonl"}, {})
+    made.request_embedding("embed-1", "wordllama", "l2_supercat_256", {})
+    return made
+
+
+def run() -> ClusteringRun:
+    made = completed_run()
+    made.rename(1, "Tax", None)
+    return made
+
+
+def event_of(aggregate: Any, kind: type) -> Any:  # noqa: ANN401
+    return next(stored(one) for one in aggregate.collect_events() if type(one) is kind)
+
+
+RUN_ID = "kmeans-3-20251004-170442"
+SUMMARY = SummaryRun("s1", RUN_ID, None, "local/c-tf-idf", {})
+EXPECTED = [
+    (
+        event_of(loading(), Dataset.LoadRequested),
+        Job("load", "load-1", {"dataset": "default", "job_id": "load-1"}),
+    ),
+    (
+        event_of(loading(), Dataset.EmbeddingRequested),
+        Job("embed", "embed-1", {"dataset": "default", "job_id": "embed-1"}),
+    ),
+    (event_of(run(), ClusteringRun.Created), Job("cluster", RUN_ID, {"run_id": RUN_ID})),
+    (event_of(SUMMARY, SummaryRun.Created), Job("summarise", "s1", {"summary_run_id": "s1"})),
+    (
+        event_of(run(), ClusteringRun.ClusterRenamed),
+        Job("embed_titles", f"titles-{RUN_ID}-1", {"run_id": RUN_ID, "cluster_id": 1}),
+    ),
+    (
+        event_of(run(), ClusteringRun.Completed),
+        Job("snapshot", f"snapshot-clustering/{RUN_ID}-3", {"run_id": RUN_ID}),
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "job"), EXPECTED, ids=[type(one).__qualname__ for one, _ in EXPECTED])
+def test_an_event_sets_off_its_job(event: Any, job: Job) -> None:  # noqa: ANN401
+    (found,) = jobs_for(event)
+    assert (found.task, found.key, found.arguments) == (job.task, job.key, job.arguments)
+
+
+def test_every_policy_is_looked_at() -> None:
+    assert {type(event) for event, _ in EXPECTED} == set(POLICIES)
+
+
+def test_every_job_can_be_run_by_a_worker() -> None:
+    assert {job.task for _, job in EXPECTED} == set(WORK)
+
+
+def test_what_follows_the_log_hears_of_every_event_that_has_a_policy() -> None:
+    assert set(POLICIES) <= PoliciesProjection.handles
+
+
+def test_other_events_set_nothing_off() -> None:
+    silent = set(recorded_types().values()) - set(POLICIES)
+    events = [*loading().collect_events(), *run().collect_events(), *ended().collect_events()]
+    heard = [one for one in events if type(one) in silent]
+    assert {type(one) for one in heard} >= {Dataset.Created, ClusteringRun.QueriesAssigned, SummaryRun.Failed}
+    assert [jobs_for(one) for one in heard] == [[]] * len(heard)
+
+
+def ended() -> SummaryRun:
+    summary = SummaryRun("s2", RUN_ID, None, "local/c-tf-idf", {})
+    summary.fail("no")
+    return summary
+
+
+def test_a_run_with_many_edits_gets_a_snapshot_now_and_then() -> None:
+    edited = completed_run([0, 1])
+    for number in range(2 * SNAPSHOT_EVERY):
+        edited.move(1, number % 2)
+    events = edited.collect_events()
+    found = [
+        one.originator_version for one in events[3:] if any(job.task == "snapshot" for job in jobs_for(one))
+    ]
+    assert found == [SNAPSHOT_EVERY, 2 * SNAPSHOT_EVERY]
+
+
+def test_an_event_that_is_due_for_both_sets_both_off() -> None:
+    edited = completed_run([0, 1])
+    for number in range(SNAPSHOT_EVERY - edited.version - 1):
+        edited.move(1, (number + 1) % 2)
+    edited.rename(0, "Tax", None)
+    event = edited.collect_events()[-1]
+    assert event.originator_version == SNAPSHOT_EVERY
+    assert [job.task for job in jobs_for(event)] == ["embed_titles", "snapshot"]
+
+
+def test_the_jobs_of_a_failure_say_what_failed() -> None:
+    job = {"dataset": "default", "job_id": "load-1"}
+    failed = {name: work.failed for name, work in WORK.items() if work.failed}
+    commands: dict[str, Any] = {
+        "load": failed["load"](job, "why"),
+        "embed": failed["embed"](job, "why"),
+        "cluster": failed["cluster"]({"run_id": RUN_ID}, "why"),
+        "summarise": failed["summarise"]({"summary_run_id": "s1"}, "why"),
+    }
+    assert set(commands) == set(failed)
+    assert {one.error for one in commands.values()} == {"why"}
+
+
+def test_a_snapshot_that_is_taken_is_used(shared: Container, dataset: str) -> None:
+    load(shared, "one", "two", dataset=dataset)
+    run_id = cluster(shared, [0, 1], clusters=2, dataset=dataset)
+    before = shared.store.load(ClusteringRun, run_id)
+    bind(WORK["snapshot"].run, shared.needs)(run_id=run_id)
+    with shared.database.connection() as connection:
+        connection.execute("DELETE FROM log.events WHERE stream = %s", [before.id])
+    shared.store.forget()
+    assert vars(shared.store.load(ClusteringRun, run_id)) == vars(before)
