@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.limits import copy_rows, plain_update_ms
 from bench.rows import write_rows
 from bench.server import Server, running
-from bench.stages import cluster, embed, load, rebuild, rename_ms, search_ms
+from bench.stages import cluster, embed, index, load, rebuild, rename_ms, search_ms
 
 
 def main() -> None:
@@ -23,11 +23,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000, help="how many rows to make up")
     parser.add_argument("--clusters", type=int, default=200)
     parser.add_argument("--out", type=Path, help="write the figures here, as JSON")
+    parser.add_argument("--indexed", action="store_true", help="wait for the vector index, search once more")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lmsys-bench-") as folder:
         file = given.file or write_rows(Path(folder) / "rows.jsonl", given.rows)
         with running(Path(folder) / "home") as server:
             figures = measure(server, file, given.clusters)
+            if given.indexed:
+                figures["index_s"] = index(server)
+                figures["search_indexed_ms"] = search_ms(server)
     text = json.dumps(figures, indent=2)
     if given.out:
         given.out.write_text(text + "\n")

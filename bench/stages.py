@@ -10,6 +10,9 @@ from bench.server import Server, percentiles, wait_until
 
 TEXTS = ("how do I reset my password", "write a poem about autumn", "refund of my order", "python list")
 SEARCHES = 200
+SMALL = 20_000
+"""Points that no index is made for."""
+
 EDITS = 200
 
 
@@ -50,6 +53,18 @@ def search_ms(server: Server) -> dict[str, float]:
         return server.client.get("/api/search", params={"text": text, "limit": 20}).raise_for_status()
 
     return percentiles(ask, SEARCHES)
+
+
+def index(server: Server) -> float:
+    """Until the embedded engine has an index of nearly all points: seconds from now."""
+    begun = time.perf_counter()
+
+    def indexed() -> bool:
+        collections = server.client.get("/api/health").json()["vectors"]["collections"].values()
+        return all(one["points"] < SMALL or one["indexed"] > 0.9 * one["points"] for one in collections)
+
+    wait_until(indexed, 3600)
+    return round(time.perf_counter() - begun, 1)
 
 
 def rename_ms(server: Server, run_id: str) -> dict[str, float]:
