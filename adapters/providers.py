@@ -37,12 +37,16 @@ class SettingsSources:
         if source["kind"] == "import":
             path = self.importable(source["path"])
         else:
-            path = self._settings.upload_dir / source["sha256"]
+            path = self._settings.upload_dir / source["file"]
         if not path.exists():
             raise NotFound(f"{source['name']} is not there any more")
         return open_file(
             path, name=source["name"], text_column=column, file_format=options.get("format"), limit=limit
         )
+
+    def release(self, source: Mapping[str, Any]) -> None:
+        if source["kind"] == "upload":
+            (self._settings.upload_dir / source["file"]).unlink(missing_ok=True)
 
     def importable(self, path: str) -> Any:  # noqa: ANN401
         """The file or folder of this name below LMSYS_IMPORT_DIR. Raises Refused for any other."""

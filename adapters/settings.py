@@ -146,7 +146,7 @@ class Settings(BaseSettings):
 
     @property
     def upload_dir(self) -> Path:
-        """Where uploads wait for their job, named by their SHA-256."""
+        """Where uploads wait for their job, by whose id they are named."""
         return self.home / "uploads"
 
     @field_validator("home", "import_dir")

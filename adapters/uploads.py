@@ -1,4 +1,4 @@
-"""Uploads on disk, named by their SHA-256, until they are loaded."""
+"""Uploads on disk until they are loaded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import BinaryIO
 CHUNK = 1024 * 1024
 
 
-def keep_upload(file: BinaryIO, folder: Path) -> str:
-    """Copy the file below `folder`, durably; returns its SHA-256 (hex), which is its name there."""
+def keep_upload(file: BinaryIO, path: Path) -> str:
+    """Copy the file to `path`, durably; returns its SHA-256 (hex)."""
+    folder = path.parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     sha256 = hashlib.sha256()
     with NamedTemporaryFile(dir=folder, delete=False) as kept:
@@ -22,7 +23,7 @@ def keep_upload(file: BinaryIO, folder: Path) -> str:
                 kept.write(chunk)
             kept.flush()
             os.fsync(kept.fileno())
-            os.replace(kept.name, folder / sha256.hexdigest())
+            os.replace(kept.name, path)
         except BaseException:
             Path(kept.name).unlink(missing_ok=True)
             raise

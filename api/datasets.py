@@ -29,7 +29,7 @@ from api.paging import Limit, Page, PaginatedResponse, page_of
 from api.requests import request_hash
 from commands.datasets import ClearDataset, RequestEmbedding, RequestLoad
 from commands.datasets import confirm_token as token_of
-from domain.base import context
+from domain.base import DomainError, context
 from domain.datasets import Dataset as DatasetAggregate
 from domain.datasets import check_name
 from projections import datasets as datasets_read
@@ -104,7 +104,7 @@ def load(body: DatasetLoadRequest, response: Response, container: ContainerDep) 
     else:
         container.sources.importable(body.path)
         source = {"kind": "import", "path": body.path, "name": body.path.rsplit("/", 1)[-1]}
-    return _request(container, response, "load", source, body)
+    return _request(container, response, "load", source, body, _new_id("load"))
 
 
 @router.post("/upload", status_code=202, dependencies=[Depends(limit_uploads)])
@@ -137,12 +137,21 @@ def upload(
         embed_batch_size=embed_batch_size,
     )
     check_name(dataset)
-    sha256 = keep_upload(file.file, container.settings.upload_dir)
+    job_id = _new_id("upload")
+    kept = container.settings.upload_dir / job_id
+    sha256 = keep_upload(file.file, kept)
     name = PurePath((file.filename or "upload").replace("\\", "/")).name[:200] or "upload"
-    source = {"kind": "upload", "sha256": sha256, "name": name, "description": description}
+    source = {"kind": "upload", "file": job_id, "sha256": sha256, "name": name, "description": description}
     same = request_hash(request.scope, f"{sha256} {body.model_dump_json()} {name} {description}".encode())
     context.set(replace(context.get(), request_hash=same))
-    return _request(container, response, "upload", source, body)
+    try:
+        job = _request(container, response, "upload", source, body, job_id)
+    except DomainError:
+        kept.unlink(missing_ok=True)
+        raise
+    if job.job_id != job_id:  # the request was answered before, and so was its file kept
+        kept.unlink(missing_ok=True)
+    return job
 
 
 @router.post("/backfill-chroma", status_code=202)
@@ -219,12 +228,17 @@ def _confirmation(container: Container, dataset: str) -> dict[str, Any]:
 
 
 def _request(
-    container: Container, response: Response, kind: str, source: dict[str, Any], body: DatasetLoadRequest
+    container: Container,
+    response: Response,
+    kind: str,
+    source: dict[str, Any],
+    body: DatasetLoadRequest,
+    job_id: str,
 ) -> DatasetJobStatus:
     options = body.model_dump(include={"limit", "skip_existing", "use_streaming", "text_column", "format"})
     command = RequestLoad(
         dataset=check_name(body.dataset),
-        job_id=_new_id(kind),
+        job_id=job_id,
         kind=kind,
         source=source,
         options={**options, "embedding": embedding_of(container, body)},

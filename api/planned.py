@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from api.errors import Problem, problem
+from api.limits import limit_predictions
 
 PLANNED = """
 POST /api/hierarchy
@@ -57,6 +58,7 @@ for _method, _path in (line.split() for line in PLANNED.split("\n") if line):
         _path,
         not_built,
         methods=[_method],
+        dependencies=[Depends(limit_predictions)] if _path.startswith("/api/predict") else [],
         status_code=501,
         response_model=None,
         responses={501: {"model": Problem, "description": "Planned, and not built yet"}},

@@ -178,8 +178,11 @@ class Sources(Protocol):
         """Raises Refused for what may not be read, NotFound, and Invalid for a wrong format.
 
         `source`: `{kind: huggingface, name}`, `{kind: import, path}` (below the import folder) or
-        `{kind: upload, sha256, name}`; `options`: limit, text_column, format.
+        `{kind: upload, file, sha256, name}`; `options`: limit, text_column, format.
         """
+
+    def release(self, source: Mapping[str, Any]) -> None:
+        """It has been read: what was kept for that alone goes. May be said again."""
 
 
 # --- embedding -----------------------------------------------------------------------------------

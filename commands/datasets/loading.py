@@ -127,6 +127,7 @@ def run_load(
     """Read on from where the log says that it stands. Raises DomainError where that cannot be."""
     job = store.load(Dataset, dataset).job(job_id)
     if job.status in ("completed", "failed"):
+        sources.release(job.source)
         return
     source = sources.open(job.source, job.options)
     skip_existing = bool(job.options.get("skip_existing"))
@@ -143,6 +144,7 @@ def run_load(
         )
         progress(rows[-1].row, source.total)
     bus.handle(EndLoad(dataset=dataset, job_id=job_id))
+    sources.release(job.source)
 
 
 def batches(rows: Iterator[Conversation | BadRow]) -> Iterator[list[Conversation | BadRow]]:

@@ -232,9 +232,13 @@ class Listed:
         self._breaks_at = breaks_at
         self.total = len(rows)
         self.read_after: list[int] = []
+        self.released = 0
 
     def open(self, source: Mapping[str, Any], options: Mapping[str, Any]) -> Listed:
         return self
+
+    def release(self, source: Mapping[str, Any]) -> None:
+        self.released += 1
 
     def rows(self, after: int = 0) -> Iterator[Conversation | BadRow]:
         self.read_after.append(after)
@@ -270,6 +274,7 @@ def test_a_job_goes_on_where_it_stopped(
     whole = Listed(rows)
     assert run(container, dataset, job_id, whole) == [(4, 7), (6, 7), (7, 7)]
     assert (broken.read_after, whole.read_after) == ([0], [4])
+    assert (broken.released, whole.released) == (0, 1)
     assert len(query_ids(container, dataset)) == 7
     assert dataset_of(container, dataset).job(job_id).status == "completed"
 
