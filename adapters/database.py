@@ -24,6 +24,10 @@ GONE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 FRESH_S = 1.0
 
+RECONNECT_S = 5.0
+"""How long the pool tries to connect by itself, at intervals that double. From then on each caller makes it
+try at once, so that after a long outage nobody waits for the end of a long interval."""
+
 
 class Database:
     """One Postgres. Connections are made when first needed and checked when handed out."""
@@ -39,6 +43,7 @@ class Database:
             timeout=5,
             open=False,
             check=self._check,
+            reconnect_timeout=RECONNECT_S,
             kwargs={"options": options, "application_name": "lmsys"},
         )
         self.engine: Engine = create_engine(
@@ -46,14 +51,17 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            hide_parameters=True,
             connect_args={"options": options, "application_name": "lmsys"},
         )
         self.projecting: Engine = create_engine(
             self.engine.url,
             pool_size=pool_size,
             max_overflow=pool_size,
+            hide_parameters=True,
             connect_args={
-                "options": f"{options} -c synchronous_commit=off",
+                "options": f"{options} -c synchronous_commit=off -c statement_timeout=0"
+                " -c idle_in_transaction_session_timeout=0",
                 "application_name": "lmsys-read",
             },
         )
@@ -62,12 +70,18 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """A connection in a transaction that commits at the end. Raises Unavailable when there is none."""
-        self.pool.open()
+        """A connection in a transaction that commits at the end.
+
+        Raises Unavailable when there is none, when it is lost (nobody knows then whether a commit has come
+        to pass) and when a lock was not to be had in time.
+        """
         try:
+            self.pool.open()
             with self.pool.connection() as connection:
                 yield connection
-        except PoolTimeout as error:
+        except psycopg.errors.LockNotAvailable as error:
+            raise Unavailable("the database is busy: somebody else holds a lock; try again") from error
+        except GONE as error:
             raise Unavailable("the database does not answer") from error
 
     @contextmanager
@@ -111,8 +125,8 @@ class Listener(threading.Thread):
         while not self._stopping.is_set():
             try:
                 self._listen()
-            except psycopg.Error as error:
-                log.warning("ListenerReconnecting", error=str(error))
+            except Exception as error:  # also what those who are called meet: a read model, say, out of reach
+                log.warning("ListenerReconnecting", error=repr(error))
                 self._stopping.wait(0.5)
 
     def _listen(self) -> None:

@@ -24,11 +24,11 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment, register_topic
 
 from adapters.contents import store_contents, store_conversations
-from adapters.database import GONE, Database
+from adapters.database import Database
 from adapters.event_store.recorder import LogRecorder, SnapshotRecorder, Write
 from commands.ports import Outcome, Receipt
 from domain.access import ApiKey
-from domain.base import Aggregate, Context, Invalid, NotFound, Unavailable, VersionConflict, context
+from domain.base import Aggregate, Context, Invalid, NotFound, VersionConflict, context
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
 from domain.search import TitleIndex
@@ -131,9 +131,12 @@ class PostgresEventStore:
 
     def find(self, kind: type[A], name: str) -> A | None:
         stream = kind.stream(name)
-        # The library copies a cached aggregate after it has let go of its own lock.
-        with self._locks[hash(stream) % _LOCKS]:
+        with self._alone(stream):
             return cast(A | None, self._get(stream, None))
+
+    def _alone(self, stream: str) -> threading.Lock:
+        """The library copies a cached aggregate after it has let go of its own lock: not while we hold it."""
+        return self._locks[hash(stream) % _LOCKS]
 
     def at_version(self, kind: type[A], name: str, version: int) -> A:
         found = self._get(kind.stream(name), version)
@@ -146,8 +149,6 @@ class PostgresEventStore:
             return self.application.repository.get(stream, version=version)
         except AggregateNotFoundError:
             return None
-        except GONE as error:
-            raise Unavailable("the database does not answer") from error
 
     def head(self) -> int:
         return self.application.recorder.max_notification_id() or 0
@@ -171,7 +172,9 @@ class PostgresEventStore:
 
     def take_snapshot(self, kind: type[Aggregate], name: str) -> None:
         """Keep the present state of an aggregate, so that it loads fast from now on."""
-        self.application.take_snapshot(kind.stream(name))
+        stream = kind.stream(name)
+        with self._alone(stream):
+            self.application.take_snapshot(stream)
 
     # --- writing
 
@@ -191,23 +194,18 @@ class PostgresEventStore:
             )
         except IntegrityError as error:
             raise VersionConflict("the same thing was changed by somebody else at the same moment") from error
-        except GONE as error:
-            raise Unavailable("the database does not answer") from error
         positions = [recording.notification.id for recording in recordings]
         types = frozenset(recording.notification.topic for recording in recordings)
         return Receipt(outcome.answer, positions[-1] if positions else None, types)
 
     def answered(self) -> Receipt | None:
         now = context.get()
-        try:
-            with self.database.reading() as connection:
-                row = connection.execute(
-                    "SELECT request_hash, answer, position FROM log.commands"
-                    " WHERE scope = %s AND idempotency_key = %s",
-                    [now.key_scope, now.idempotency_key],
-                ).fetchone()
-        except GONE as error:
-            raise Unavailable("the database does not answer") from error
+        with self.database.reading() as connection:
+            row = connection.execute(
+                "SELECT request_hash, answer, position FROM log.commands"
+                " WHERE scope = %s AND idempotency_key = %s",
+                [now.key_scope, now.idempotency_key],
+            ).fetchone()
         if row is None:
             return None
         if row[0] != now.request_hash:
