@@ -53,7 +53,7 @@ def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
     """The key that `encode_cursor` was given. Raises Invalid for anything else."""
     try:
         key = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        fits = len(key) == len(kinds) and all(isinstance(v, k) for v, k in zip(key, kinds, strict=True))
+        fits = len(key) == len(kinds) and all(type(v) is k for v, k in zip(key, kinds, strict=True))
     except (ValueError, TypeError) as error:
         raise Invalid("cursor: not one that this API gave out") from error
     if not fits:

@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Index,
@@ -52,13 +53,40 @@ queries = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("metadata", JSONB, nullable=False),
 )
-text_vector = func.to_tsvector(literal_column("'simple'::regconfig"), queries.c.query_text)
+MOST_INDEXED = 100_000
+"""Characters of a query that full-text search knows: a megabyte of different words cannot be indexed."""
+
+LABEL_LENGTH = 400
+"""Characters of a label by which it is found: a longer value does not fit into an index."""
+
+text_vector = func.to_tsvector(
+    literal_column("'simple'::regconfig"),
+    func.left(queries.c.query_text, literal_column(str(MOST_INDEXED))),
+)
+
+
+def label_value(name: str) -> ColumnElement[str]:
+    """`label` or `domain` of the metadata as its index has it."""
+    return func.left(queries.c.metadata[name].astext, literal_column(str(LABEL_LENGTH)))
+
+
 Index("queries_of_dataset", queries.c.dataset, queries.c.query_id)
 Index("queries_conversation", queries.c.conversation_id)
-Index("queries_text", text_vector, postgresql_using="gin")
+Index(
+    "queries_timestamp",
+    queries.c.timestamp,
+    queries.c.query_id,
+    postgresql_where=queries.c.timestamp.is_not(None),
+)
+Index("queries_text", text_vector, postgresql_using="gin", _table=queries)
 for _name in ("label", "domain"):
-    _value = queries.c.metadata[_name].astext
-    Index(f"queries_{_name}", _value, queries.c.query_id, postgresql_where=text(f"metadata ? '{_name}'"))
+    Index(
+        f"queries_{_name}",
+        label_value(_name),
+        queries.c.query_id,
+        postgresql_where=text(f"metadata ? '{_name}'"),
+        _table=queries,
+    )
 
 
 class DatasetsProjection:

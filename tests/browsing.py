@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from uuid import uuid4
 
 import numpy as np
 from pydantic import SecretStr
-from sqlalchemy.exc import SADeprecationWarning
 
 from adapters.bootstrap import Container, open_container
 from adapters.read_models import READ_MODELS
@@ -98,13 +96,10 @@ def browsed(server: str, home: Path) -> Iterator[Installation]:
 
 def project(container: Container) -> None:
     """Bring all read models up to date."""
-    with warnings.catch_warnings():
-        # Result.tuples, which SQLAlchemy 2.1 deprecates and the clustering projector calls.
-        warnings.simplefilter("ignore", SADeprecationWarning)
-        for projection in (*READ_MODELS, container.search):
-            runner = ProjectionRunner(container.database, projection, container.mapper)
-            while runner.step():
-                pass
+    for projection in (*READ_MODELS, container.search):
+        runner = ProjectionRunner(container.database, projection, container.mapper)
+        while runner.step():
+            pass
 
 
 def _fill(made: Installation) -> None:

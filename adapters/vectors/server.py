@@ -155,6 +155,7 @@ class ServerVectors:
                 query=query.tolist(),
                 limit=limit,
                 query_filter=to_filter(where),
+                search_params=None if where.ids is None else models.SearchParams(exact=True),
                 with_payload=True,
             )
         return [Hit(_plain(hit.id), cosine(hit.score), hit.payload or {}) for hit in found.points]

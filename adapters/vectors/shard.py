@@ -105,6 +105,7 @@ class Shard:
             query=edge.Query.Nearest(_floats(vector)),
             limit=limit,
             filter=to_filter(where),
+            params=None if where.ids is None else edge.SearchParams(exact=True),
             with_payload=True,
         )
         with engine("searching"):

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from projections.clustering import memberships
-from projections.datasets import queries, text_vector
+from projections.datasets import label_value, queries, text_vector
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def metadata_text(name: str) -> ColumnElement[str]:
 
 
 def _labelled(name: str, value: str) -> ColumnElement[bool]:
-    return and_(queries.c.metadata.bool_op("?")(literal_column(f"'{name}'")), metadata_text(name) == value)
+    return and_(queries.c.metadata.bool_op("?")(literal_column(f"'{name}'")), label_value(name) == value)
 
 
 def _one_of(column: ColumnElement[Any], values: tuple[int, ...]) -> ColumnElement[bool]:

@@ -168,6 +168,7 @@ def test_clusters_of_a_run_have_their_title_and_size(made: Installation, connect
 @pytest.mark.parametrize(
     ("where", "index"),
     [
+        (QueryFilter(text="refund"), "queries_text"),
         (QueryFilter(label="label1"), "queries_label"),
         (QueryFilter(domain="domain1"), "queries_domain"),
         (QueryFilter(conversation_id="c7"), "queries_conversation"),

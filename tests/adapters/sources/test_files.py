@@ -256,9 +256,7 @@ def test_the_format_given_outweighs_name_and_content(tmp_path: Path) -> None:
     comma = saved(tmp_path, "y.csv", b"text\tnote,text\na\tb\n")
     with pytest.raises(Invalid, match=r"it has text, note,text"):
         open_file(comma, file_format="tsv", text_column="x")
-    with pytest.raises(
-        Invalid, match="format must be one of jsonl, json, csv, tsv, parquet, found 'xml'"
-    ):
+    with pytest.raises(Invalid, match="format must be one of jsonl, json, csv, tsv, parquet, found 'xml'"):
         open_file(path, file_format="xml")
 
 
