@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    any_,
     func,
     select,
 )
@@ -97,7 +98,7 @@ def list_edits(
     """A page of edits, newest first, and how many there are; `after`: a position to go on below."""
     where = [edits.c.run_id == run_id]
     if cluster_id is not None:
-        where.append(edits.c.cluster_ids.any(cluster_id))
+        where.append(any_(edits.c.cluster_ids) == cluster_id)
     if since is not None:
         where.append(edits.c.timestamp >= since)
     total = connection.execute(select(func.count()).select_from(edits).where(*where)).scalar_one()

@@ -99,7 +99,8 @@ class _Batch:
     def _complete(self, one: Recorded) -> None:
         event, run_no = one.event, self._number(one.name)
         counts = select(memberships.c.cluster_id, func.count()).where(memberships.c.run_no == run_no)
-        sizes = dict(self._store.execute(counts.group_by(memberships.c.cluster_id)).tuples().all())
+        found = self._store.execute(counts.group_by(memberships.c.cluster_id))
+        sizes = {cluster_id: count for cluster_id, count in found}
         ids = [*([NOISE] if NOISE in sizes else []), *range(event.num_clusters)]
         rows = [{"run_no": run_no, "cluster_id": one, "size": sizes.get(one, 0)} for one in ids]
         if rows:
