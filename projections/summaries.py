@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    delete,
     func,
     select,
     true,
@@ -22,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
+from domain.clustering import ClusteringRun
 from domain.summaries import SummaryRun
 from projections.base import BATCH, ReadStore, Recorded, read_model
 
@@ -59,7 +61,13 @@ class SummariesProjection:
     tables = tables
     batch = BATCH
     handles: frozenset[type] = frozenset(
-        {SummaryRun.Created, SummaryRun.ClustersSummarised, SummaryRun.Completed, SummaryRun.Failed}
+        {
+            SummaryRun.Created,
+            SummaryRun.ClustersSummarised,
+            SummaryRun.Completed,
+            SummaryRun.Failed,
+            ClusteringRun.Retired,
+        }
     )
 
     def project(self, events: Sequence[Recorded], store: ReadStore) -> None:
@@ -76,15 +84,22 @@ class SummariesProjection:
                 values |= {name: getattr(event, name) for name in same}
                 store.execute(insert(summary_runs).values(values))
             case SummaryRun.ClustersSummarised():
-                store.execute(
-                    insert(summaries), [{**row, "summary_run_id": one.name} for row in event.summaries]
-                )
                 more = summary_runs.c.summarised + len(event.summaries)
-                store.execute(of_run.values(summarised=more))
+                if store.execute(of_run.values(summarised=more)).rowcount:
+                    rows = [{**row, "summary_run_id": one.name} for row in event.summaries]
+                    store.execute(insert(summaries), rows)
             case SummaryRun.Completed():
                 store.execute(of_run.values(status="completed", completed_at=one.recorded_at))
             case SummaryRun.Failed():
                 store.execute(of_run.values(status="failed", error=event.error, completed_at=one.recorded_at))
+            case ClusteringRun.Retired():
+                self._remove(one.name, store)
+
+    def _remove(self, run_id: str, store: ReadStore) -> None:
+        """A job that is still naming this run finds nothing to add to."""
+        of_run = select(summary_runs.c.summary_run_id).where(summary_runs.c.run_id == run_id)
+        store.execute(delete(summaries).where(summaries.c.summary_run_id.in_(of_run)))
+        store.execute(delete(summary_runs).where(summary_runs.c.run_id == run_id))
 
 
 # --- queries -------------------------------------------------------------------------------------
