@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
-from sqlalchemy import text
+from sqlalchemy import Table, select, text
 
 from adapters.bootstrap import Container
+from adapters.read_models import READ_MODELS
+from adapters.runner import ProjectionRunner
 from commands.clustering import CompleteClustering, RecordAssignments, RequestClustering
 from commands.datasets import ClearDataset, EndLoad, ImportBatch, RequestLoad, confirm_token
 from commands.ports import BadRow, Clustering, ClusterName, Conversation, Receipt
@@ -150,6 +153,24 @@ def clear_token(container: Container, dataset: str) -> str:
 def clear(container: Container, dataset: str, token: str | None = None) -> dict[str, Any]:
     command = ClearDataset(dataset=dataset, confirm_token=token or clear_token(container, dataset))
     return container.bus.handle(command).answer
+
+
+def project(container: Container, batch: int | None = None) -> None:
+    """Bring the read models to the head of the log, so many events in a transaction."""
+    for one in READ_MODELS:
+        projection = copy(one)
+        projection.batch = batch or one.batch
+        runner = ProjectionRunner(container.database, projection, container.mapper)
+        while runner.step():
+            continue
+
+
+def rows(container: Container, table: Table, **equal: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    """The rows of a read model in which these columns have these values, in the order of its key."""
+    where = [table.c[name] == value for name, value in equal.items()]
+    statement = select(table).where(*where).order_by(*table.primary_key.columns)
+    with container.database.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(statement).mappings()]
 
 
 def logged(container: Container, name: str) -> list[str]:
