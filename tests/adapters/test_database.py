@@ -20,7 +20,7 @@ HANG_UP = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE applicat
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url, lock_timeout_ms=50)
+    opened = Database(database_url, pool_size=1, lock_timeout_ms=50)
     yield opened
     opened.close()
 
@@ -45,9 +45,8 @@ def test_what_is_done_in_a_connection_is_done_as_a_whole(database: Database) -> 
     with database.connection() as connection:
         connection.execute("CREATE TABLE numbers (n int)")
         connection.execute("INSERT INTO numbers VALUES (1)")
-    with pytest.raises(ZeroDivisionError), database.connection() as connection:
-        connection.execute("INSERT INTO numbers VALUES (2)")
-        raise ZeroDivisionError
+    with pytest.raises(psycopg.errors.DivisionByZero), database.connection() as connection:
+        connection.execute("WITH two AS (INSERT INTO numbers VALUES (2) RETURNING n) SELECT n / 0 FROM two")
     assert numbers(database) == [1]
 
 
