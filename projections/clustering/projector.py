@@ -143,7 +143,6 @@ class _Batch:
             self._grown[run_no, event.cluster_id] += 1
 
     def _retire(self, run_id: str) -> None:
-        self.write()
         run_no = self._number(run_id)
         for table in (memberships, clusters, runs):
             self._store.execute(delete(table).where(table.c.run_no == run_no))

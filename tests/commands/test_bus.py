@@ -14,7 +14,17 @@ from adapters.bootstrap import HANDLERS, Container
 from commands.bus import TRIES, Bus, bind
 from commands.curation import RenameCluster, rename_cluster
 from commands.ports import EventStore, Outcome, Receipt
-from domain.base import Conflict, Context, Invalid, NotFound, Stale, Unavailable, context
+from domain.base import (
+    Conflict,
+    Context,
+    DomainError,
+    Invalid,
+    NotFound,
+    Stale,
+    Unavailable,
+    VersionConflict,
+    context,
+)
 from domain.clustering import ClusteringRun
 from tests.stories import cluster, load, logged
 
@@ -251,8 +261,16 @@ def test_who_named_a_version_does_not_overwrite_what_came_between(container: Con
 class Unheard:
     """A store whose connection is lost around the first commits: before them or after them."""
 
-    def __init__(self, store: Any, lost: int, *, committed: bool) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        store: Any,  # noqa: ANN401
+        lost: int,
+        *,
+        committed: bool,
+        error: type[DomainError] = Unavailable,
+    ) -> None:
         self._store = store
+        self._error = error
         self._lost = lost
         self._committed = committed
 
@@ -265,7 +283,7 @@ class Unheard:
             return self._store.commit(outcome, command)  # type: ignore[no-any-return]
         if self._committed:
             self._store.commit(outcome, command)
-        raise Unavailable("the connection is lost")
+        raise self._error("the connection is lost")
 
 
 @pytest.mark.parametrize("key", ["key-1", None])
@@ -281,12 +299,15 @@ def test_a_success_that_was_not_heard_is_asked_of_the_log(
     assert renames(container, run_id) == 1
 
 
+@pytest.mark.parametrize("error", [Unavailable, VersionConflict])
 def test_a_success_that_was_not_heard_is_no_stale_version(
-    asked: Ask, container: Container, run_id: str
+    asked: Ask, container: Container, run_id: str, error: type[DomainError]
 ) -> None:
+    """A conflict may be with oneself: the driver's own second try, after a first that nobody heard of."""
     version = container.store.load(ClusteringRun, run_id).version
     asked("key-1", expected_version=version)
-    bus = Bus(Unheard(container.store, 1, committed=True), HANDLERS, container.needs)
+    unheard = Unheard(container.store, 1, committed=True, error=error)
+    bus = Bus(unheard, HANDLERS, container.needs)
     assert bus.handle(rename(run_id, "Tax")).answer["version"] == version + 1
 
 

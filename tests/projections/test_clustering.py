@@ -159,6 +159,21 @@ def test_titles_of_models_come_between_those_of_people(
 
 
 @BATCHES
+def test_a_title_stays_a_persons_when_only_its_description_is_edited_after(
+    container: Container, dataset: str, batch: int
+) -> None:
+    load(container, "a", dataset=dataset)
+    run_id = cluster(container, [0], clusters=1, dataset=dataset)
+    container.bus.handle(RenameCluster(run_id=run_id, cluster_id=0, title="Mine"))
+    container.bus.handle(RenameCluster(run_id=run_id, cluster_id=0, description="my words"))
+    name(container, run_id, "model", 0)
+    project(container, batch)
+    row = cluster_rows(container, run_id)[0]
+    assert (row["title"], row["description"]) == ("Mine", "my words")
+    assert (row["title_edited"], row["description_edited"]) == (True, True)
+
+
+@BATCHES
 def test_clearing_removes_runs_clusters_and_memberships(
     container: Container, dataset: str, batch: int
 ) -> None:
