@@ -29,11 +29,14 @@ def _stage(cursor: psycopg.Cursor[Any], name: str, columns: str, types: list[str
 
 
 def store_contents(contents: Mapping[bytes, bytes]) -> Any:  # noqa: ANN401
-    """A write that keeps these contents; those that are there already cost nothing."""
+    """A write that keeps these contents; those that are there already cost nothing.
+
+    All who write take the same order: two who waited for each other's rows would end in a deadlock.
+    """
 
     def write(cursor: psycopg.Cursor[Any], position: int | None) -> None:
         pack = zstandard.ZstdCompressor(level=LEVEL).compress
-        rows = ((sha256, pack(body)) for sha256, body in contents.items())
+        rows = ((sha256, pack(contents[sha256])) for sha256 in sorted(contents))
         _stage(cursor, "new_contents", "sha256 bytea, body bytea", ["bytea", "bytea"], rows)
         cursor.execute("INSERT INTO log.contents SELECT * FROM new_contents ON CONFLICT DO NOTHING")
 
@@ -110,7 +113,8 @@ class PostgresEmbeddings:
 
     def put(self, space: Space, vectors: Mapping[bytes, Vectors]) -> None:
         space_id = self._space_id(space)
-        rows = ((space_id, sha256, np.ascontiguousarray(v, "<f4").tobytes()) for sha256, v in vectors.items())
+        ordered = ((one, np.ascontiguousarray(vectors[one], "<f4")) for one in sorted(vectors))  # as contents
+        rows = ((space_id, sha256, vector.tobytes()) for sha256, vector in ordered)
         with self._database.connection() as connection, connection.cursor() as cursor:
             columns = "space_id smallint, sha256 bytea, vector bytea"
             _stage(cursor, "new_embeddings", columns, ["int2", "bytea", "bytea"], rows)
@@ -152,17 +156,22 @@ class PostgresEmbeddings:
     def _space_id(self, space: Space) -> int:
         if space not in self._ids:
             with self._database.connection() as connection:
-                connection.execute(
-                    "INSERT INTO log.spaces (name, provider, model, dimension, revision)"
-                    " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                    [space.name, space.provider, space.model, space.dimension, space.revision],
-                )
-                row = connection.execute(
-                    "SELECT space_id FROM log.spaces WHERE name = %s", [space.name]
-                ).fetchone()
-            assert row is not None
-            self._ids[space] = row[0]
+                found = _find_space(connection, space)
+                if found is None:  # asked first: an insert that finds it there costs one of 32,767 numbers
+                    connection.execute(
+                        "INSERT INTO log.spaces (name, provider, model, dimension, revision)"
+                        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                        [space.name, space.provider, space.model, space.dimension, space.revision],
+                    )
+                    found = _find_space(connection, space)
+            assert found is not None
+            self._ids[space] = found
         return self._ids[space]
+
+
+def _find_space(connection: psycopg.Connection[Any], space: Space) -> int | None:
+    row = connection.execute("SELECT space_id FROM log.spaces WHERE name = %s", [space.name]).fetchone()
+    return int(row[0]) if row else None
 
 
 def _stacked(rows: Sequence[tuple[int, bytes]], dimension: int) -> tuple[QueryIds, Vectors]:
@@ -182,8 +191,10 @@ class StoredVectors:
         self.dimension = space.dimension
         with database.connection() as connection:
             row = connection.execute(
-                "SELECT count(*) FROM log.conversations WHERE dataset = %s AND query_id <= %s",
-                [dataset, up_to],
+                "SELECT count(*) FROM log.conversations c"
+                " JOIN log.embeddings e ON e.space_id = %s AND e.sha256 = c.text"
+                " WHERE c.dataset = %s AND c.query_id <= %s",
+                [space_id, dataset, up_to],
             ).fetchone()
         assert row is not None
         self.count = int(row[0])
