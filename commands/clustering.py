@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from commands.bus import Bus, Handler
-from commands.datasets import embed_queries
+from commands.embedding import embed_queries
 from commands.ports import (
     Clusterer,
     Clustering,

@@ -20,8 +20,8 @@ from adapters.runner import ProjectionRunner
 from adapters.settings import read_settings
 from commands.clustering import CompleteClustering, RecordAssignments, RequestClustering
 from commands.curation import MoveQuery, RenameCluster
-from commands.datasets import RequestLoad, embed_queries
-from commands.datasets.loading import ImportBatch
+from commands.datasets import ImportBatch, RequestLoad
+from commands.embedding import embed_queries
 from commands.ports import Clustering, ClusterName, Conversation, Embedder
 from commands.summaries import CompleteSummary, RecordSummaries, RequestSummary, embed_titles
 from domain.base import Context, context

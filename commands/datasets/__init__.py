@@ -4,11 +4,8 @@ from commands.bus import Handler
 from commands.datasets.clearing import ClearDataset, clear_dataset, confirm_token
 from commands.datasets.embedding import (
     EndEmbedding,
-    RecordEmbedded,
     RequestEmbedding,
-    embed_queries,
     end_embedding,
-    record_embedded,
     request_embedding,
     run_embedding,
 )
@@ -27,11 +24,9 @@ __all__ = [
     "EndEmbedding",
     "EndLoad",
     "ImportBatch",
-    "RecordEmbedded",
     "RequestEmbedding",
     "RequestLoad",
     "confirm_token",
-    "embed_queries",
     "run_embedding",
     "run_load",
 ]
@@ -41,7 +36,6 @@ HANDLERS: dict[type, Handler] = {
     EndEmbedding: end_embedding,
     EndLoad: end_load,
     ImportBatch: import_batch,
-    RecordEmbedded: record_embedded,
     RequestEmbedding: request_embedding,
     RequestLoad: request_load,
 }

@@ -1,4 +1,4 @@
-"""Vectors for the queries of a data set, stored beside the log; each stretch of them is one event."""
+"""The job that gives the queries of a data set their vectors: the request, the work and its end."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from commands.bus import Bus
-from commands.ports import Contents, Embedder, Embedders, Embeddings, EventStore, Outcome, Progress
+from commands.embedding import embed_queries
+from commands.ports import Contents, Embedders, Embeddings, EventStore, Outcome, Progress
 from domain.base import Invalid
-from domain.content import decode_content
 from domain.datasets import Dataset
 from domain.values import Space
-
-STRETCH = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +21,6 @@ class RequestEmbedding:
     provider: str
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordEmbedded:
-    dataset: str
-    space: Space
-    first_query_id: int
-    last_query_id: int
-    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +42,6 @@ def request_embedding(cmd: RequestEmbedding, store: EventStore) -> Outcome:
     return Outcome((dataset,), {"job_id": cmd.job_id})
 
 
-def record_embedded(cmd: RecordEmbedded, store: EventStore) -> Outcome:
-    dataset = store.load(Dataset, cmd.dataset)
-    dataset.record_embedded(cmd.space, cmd.first_query_id, cmd.last_query_id, cmd.count)
-    return Outcome((dataset,))
-
-
 def end_embedding(cmd: EndEmbedding, store: EventStore) -> Outcome:
     dataset = store.load(Dataset, cmd.dataset)
     if cmd.space is None:
@@ -66,47 +49,6 @@ def end_embedding(cmd: EndEmbedding, store: EventStore) -> Outcome:
     else:
         dataset.complete_embedding(cmd.job_id, cmd.space, cmd.embedded)
     return Outcome((dataset,))
-
-
-def embed_queries(
-    dataset: str,
-    up_to: int,
-    embedder: Embedder,
-    *,
-    bus: Bus,
-    store: EventStore,
-    contents: Contents,
-    embeddings: Embeddings,
-    progress: Progress,
-) -> int:
-    """Embed what has no vector yet, in ascending order of id; returns how many queries were gone through.
-
-    A text that has a vector already (a duplicate, an earlier try) is not embedded again.
-    """
-    space = embedder.space
-    after = store.load(Dataset, dataset).embedded_up_to(space)
-    done = 0
-    while stretch := embeddings.queries(dataset, after, up_to, STRETCH):
-        missing = embeddings.missing(space, list({text for _, text, _ in stretch}))
-        content_of = {text: content for _, text, content in stretch if text in missing}
-        if content_of:
-            bodies = contents.get(list(content_of.values()))
-            texts = {
-                text: decode_content(bodies[content]).query
-                for text, content in content_of.items()
-                if content in bodies
-            }
-            vectors = embedder.embed(list(texts.values()))
-            embeddings.put(space, dict(zip(texts, vectors, strict=True)))
-        first, after = stretch[0][0], stretch[-1][0]
-        bus.handle(
-            RecordEmbedded(
-                dataset=dataset, space=space, first_query_id=first, last_query_id=after, count=len(stretch)
-            )
-        )
-        done += len(stretch)
-        progress(done, None)
-    return done
 
 
 def run_embedding(
