@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from adapters.database import GONE, Database
 from adapters.jobs import PoliciesProjection, Queue
 from adapters.points import Points
-from adapters.runner import parked_events, positions
+from adapters.runner import parked_counts, parked_events, positions
 from adapters.vectors import VectorStore
 from domain.base import DomainError, NotFound
 from projections import search
@@ -64,7 +64,7 @@ class ReadModels:
         """The head of the log, and for each read model its position, lag and parked events."""
         watched = (*FOLLOWED, PoliciesProjection.tables)
         reached = positions(self._database, watched)
-        parked = parked_events(self._database, watched)
+        parked = parked_counts(self._database, watched)
         with self._database.engine.connect() as connection:
             head = connection.execute(text("SELECT coalesce(max(position), 0) FROM log.events")).scalar_one()
             items = [
@@ -73,11 +73,11 @@ class ReadModels:
                     "position": position,
                     "lag": max(0, head - position),
                     "lag_seconds": _waiting(connection, position) if position < head else 0.0,
-                    "parked": sum(one["projection"] == name for one in parked),
+                    "parked": parked[name],
                 }
                 for name, position in reached.items()
             ]
-        return {"head": head, "items": items, "parked": parked}
+        return {"head": head, "items": items, "parked": parked_events(self._database, watched)}
 
     def health(self) -> dict[str, Any]:
         """`down` where nothing can be answered, `degraded` where something is late or set aside."""
@@ -90,7 +90,7 @@ class ReadModels:
         vectors = self._vectors_health()
         late = any(one["lag_seconds"] > LATE_S or one["parked"] for one in status["items"])
         return {
-            "status": "degraded" if late or vectors["status"] != "ok" else "ok",
+            "status": "degraded" if late or vectors["status"] == "down" else "ok",
             "database": {"status": "ok", "head": status["head"]},
             "vectors": vectors,
             "queue": {"status": "ok", **queue},

@@ -12,9 +12,11 @@ import structlog
 from eventsourcing.persistence import Mapper
 from sqlalchemy import MetaData, func, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from adapters.database import GONE, Database
 from adapters.read_store import (
+    RESET,
     SqlReadStore,
     Stored,
     events_after,
@@ -28,11 +30,22 @@ from projections.base import Projection, bookkeeping
 log = structlog.get_logger()
 
 TRIES = 3
+"""Of a batch, and then of the one event that fails."""
+
 POLL_S = 1.0
 """How long a runner sleeps at most: a notification that was lost is made up for by then."""
 
 GATHER_S = 0.05
 """How long a runner lets events gather once it is woken. A command's own process does not wait for that."""
+
+BACK_OFF_S = 0.05
+"""Pause after the first failure; each further one doubles it."""
+
+GONE_S = 0.5
+"""Pause before it is seen whether the database is there again."""
+
+SHOWN = 100
+"""How many parked events of a read model are shown."""
 
 CHANNEL = "read_models"
 
@@ -52,6 +65,9 @@ class ProjectionRunner(threading.Thread):
         self._wake = threading.Event()
         self._stopping = False
         self._error = ""
+        self._failures = 0
+        self._first = 0
+        """The position of the first event of the batch that was tried last."""
 
     def wake(self) -> None:
         self._wake.set()
@@ -61,24 +77,26 @@ class ProjectionRunner(threading.Thread):
         self._wake.set()
 
     def run(self) -> None:
-        failures = 0
         while not self._stopping:
             self._wake.clear()
             try:
-                while not self._stopping and self.step(1 if failures >= TRIES else None, failures > TRIES):
-                    failures = TRIES if failures == TRIES else 0
-                failures = 0
+                while not self._stopping and self.step():
+                    continue
                 if self._wake.wait(POLL_S):
                     time.sleep(GATHER_S)
             except Exception as error:
-                failures = self._failed(error, failures)
+                self._failed(error)
 
-    def _failed(self, error: Exception, failures: int) -> int:
-        """How many failures count now: an event is never blamed for a database that has gone away."""
+    def _failed(self, error: Exception) -> None:
+        """An event is never blamed for a database that has gone away."""
+        failures = self._failures
+        log.warning("ProjectionFailed", projection=self.projection.name, error=repr(error), failures=failures)
+        if _is_gone(error):
+            time.sleep(GONE_S)
+            return
         self._error = repr(error)
-        log.warning("ProjectionFailed", projection=self.projection.name, error=self._error, failures=failures)
-        time.sleep(min(0.05 * 2**failures, 1.0))
-        return failures if _is_gone(error) else failures + 1
+        self._failures += 1
+        time.sleep(min(BACK_OFF_S * 2**failures, 1.0))
 
     def catch_up(self, most: int) -> int | None:
         """Project what is left, if that is no more than `most` events and nobody else is at it.
@@ -96,20 +114,27 @@ class ProjectionRunner(threading.Thread):
                 project(store, self.projection, batch, self._mapper)
         return batch[-1].position if batch else position
 
-    def step(self, limit: int | None = None, park: bool = False) -> int:
-        """Project the next batch; returns how many events it had. With `park`, set it aside instead."""
+    def step(self, limit: int | None = None) -> int:
+        """Project the next batch, or set aside the event that has failed too often; returns how many."""
         with read_store(self._database, self.projection.tables, self.projection.name) as store:
             if not lock(store.connection, self.projection.tables, wait=False):
                 return 0
-            position = position_of(store.connection, self.projection.tables)
-            batch = events_after(store.connection, position, limit or self.projection.batch)
-            if not batch:
-                return 0
-            if park:
+            batch = self._next_batch(store, limit or self.projection.batch)
+            if batch and self._failures >= 2 * TRIES:
                 park_events(store, self.projection, batch, self._error)
-            else:
+            elif batch:
                 project(store, self.projection, batch, self._mapper)
+        self._failures = TRIES if batch and TRIES <= self._failures < 2 * TRIES else 0
         return len(batch)
+
+    def _next_batch(self, store: SqlReadStore, limit: int) -> list[Stored]:
+        """A single event where a batch has failed; its failures are counted anew for each."""
+        position = position_of(store.connection, self.projection.tables)
+        batch = events_after(store.connection, position, 1 if self._failures >= TRIES else limit)
+        first = batch[0].position if batch else 0
+        if first != self._first:  # another process may have gone on meanwhile
+            self._first, self._failures = first, min(self._failures, TRIES)
+        return batch
 
 
 def project(
@@ -123,7 +148,7 @@ def project(
         _set_aside(store, projection, late, "an earlier event of its stream is parked")
     if events := [one.decoded(mapper) for one in wanted if one.stream not in aside]:
         projection.project(events, store)
-    _move(store, projection, batch[-1].position)
+    move(store, projection, batch[-1].position)
 
 
 def _streams_aside(store: SqlReadStore, projection: Projection) -> set[str]:
@@ -133,7 +158,7 @@ def _streams_aside(store: SqlReadStore, projection: Projection) -> set[str]:
 
 def park_events(store: SqlReadStore, projection: Projection, batch: Sequence[Stored], error: str) -> None:
     _set_aside(store, projection, batch, error)
-    _move(store, projection, batch[-1].position)
+    move(store, projection, batch[-1].position)
     log.error("EventParked", projection=projection.name, positions=[one.position for one in batch])
 
 
@@ -144,7 +169,7 @@ def _set_aside(store: SqlReadStore, projection: Projection, batch: Sequence[Stor
     store.execute(parked.insert(), rows)
 
 
-def _move(store: SqlReadStore, projection: Projection, position: int) -> None:
+def move(store: SqlReadStore, projection: Projection, position: int) -> None:
     """The position goes on. Where it is the live read model's, whoever waits is told of it at the commit."""
     moved = bookkeeping(projection.tables, "checkpoint").update().values(position=position)
     if store.schema == projection.name:
@@ -155,7 +180,7 @@ def _move(store: SqlReadStore, projection: Projection, position: int) -> None:
 def _is_gone(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error.orig, GONE)
-    return isinstance(error, (*GONE, Unavailable))
+    return isinstance(error, (*GONE, NoConnection, Unavailable))
 
 
 class Positions:
@@ -168,6 +193,10 @@ class Positions:
 
     def heard(self, payload: str) -> None:
         """A notification `name position`; an empty one says that some may have been missed."""
+        if payload == RESET:
+            with self._moved:
+                self._known.clear()
+            return
         known = self._read() if not payload else {payload.split()[0]: int(payload.split()[1])}
         with self._moved:
             for name, position in known.items():
@@ -192,12 +221,23 @@ def positions(database: Database, read_models: Sequence[MetaData]) -> dict[str, 
         return {str(tables.schema): position_of(connection, tables) for tables in read_models}
 
 
+def parked_counts(database: Database, read_models: Sequence[MetaData]) -> dict[str, int]:
+    """How many events each read model had to set aside."""
+    with database.engine.connect() as connection:
+        return {
+            str(tables.schema): connection.execute(
+                select(func.count()).select_from(bookkeeping(tables, "parked"))
+            ).scalar_one()
+            for tables in read_models
+        }
+
+
 def parked_events(database: Database, read_models: Sequence[MetaData]) -> list[dict[str, Any]]:
-    """What read models had to set aside: name, position, stream, error."""
+    """The first that each read model had to set aside: projection, position, stream, error."""
     found: list[dict[str, Any]] = []
     with database.engine.connect() as connection:
         for tables in read_models:
             parked = bookkeeping(tables, "parked")
-            rows = connection.execute(select(parked).order_by(parked.c.position).limit(100)).mappings()
+            rows = connection.execute(select(parked).order_by(parked.c.position).limit(SHOWN)).mappings()
             found += [{"projection": tables.schema, **row} for row in rows]
     return found

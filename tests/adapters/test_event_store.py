@@ -39,7 +39,7 @@ def store(container: Container) -> PostgresEventStore:
 
 def column(store: PostgresEventStore, name: str) -> list[Any]:
     with store.database.connection() as connection:
-        rows = connection.execute(f"SELECT {name} FROM log.events ORDER BY position")  # type: ignore[arg-type]
+        rows = connection.execute(f"SELECT {name} FROM log.events ORDER BY position")
         return [row[0] for row in rows]
 
 
