@@ -136,11 +136,11 @@ class Container:
 
     def reset(self) -> None:
         """Delete everything. Other processes are told to forget what they hold of the log."""
+        erase_everything(self.database, [*FOLLOWED, PoliciesProjection.tables])
+        self.store.forget()
         if self.vectors is not None:
             for collection in self.vectors.collections():
                 self.vectors.drop(collection)
-        erase_everything(self.database, [*FOLLOWED, PoliciesProjection.tables])
-        self.store.forget()
 
     # --- processes
 
@@ -206,6 +206,16 @@ def open_container(settings: Settings, *, vectors: bool = False) -> Container:
     embedded = None if settings.database_url else start_embedded(settings.home)
     url = settings.database_url.get_secret_value() if settings.database_url else embedded.url  # type: ignore[union-attr]
     database = Database(url, lock_timeout_ms=settings.lock_timeout_ms)
+    try:
+        return _fill(settings, database, embedded, vectors=vectors)
+    except BaseException:
+        database.close()
+        if embedded is not None:
+            embedded.stop()
+        raise
+
+
+def _fill(settings: Settings, database: Database, embedded: Embedded | None, *, vectors: bool) -> Container:
     migrate(database)
     store = PostgresEventStore(database)
     queue = Queue(database)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ import structlog
 from eventsourcing.persistence import Mapper
 
 from adapters.database import Database
-from adapters.read_store import SqlReadStore, events_after, lock, position_of, read_store
+from adapters.read_store import SqlReadStore, alone, events_after, lock, position_of, read_store
+from adapters.runner import move
 from adapters.vectors import VectorStore
 from commands.ports import Embeddings, Point
-from projections.base import Recorded
+from projections.base import Recorded, bookkeeping
 from projections.search import SearchProjection, tables
 
 log = structlog.get_logger()
@@ -41,42 +42,49 @@ class Points:
         self._mapper = mapper
 
     def rebuild(self) -> dict[str, Any]:
-        """Fill new collections from the log and let the aliases mean them; the ones before are removed."""
+        """Fill new collections from the log and let the aliases mean them; the ones before are removed.
+
+        Raises Conflict when another process is at it.
+        """
         begun = time.monotonic()
+        with alone(self._database, str(tables.schema)):
+            position = self._rebuild()
+        return {"name": "search", "position": position, "seconds": round(time.monotonic() - begun, 3)}
+
+    def _rebuild(self) -> int:
         made: dict[str, str] = {}
         fresh = SearchProjection(self._index, self._embeddings, self._beside("rebuilt", made))
         position = self._replay(fresh, 0, None)
         with read_store(self._database, tables, str(tables.schema)) as store:
             lock(store.connection, tables, wait=True)
             position = self._project(fresh, store, position, None)
-            before = {alias: self._index.resolve(alias) for alias in fresh.aliases()}
-            for alias, collection in made.items():
-                self._index.alias(alias, collection)
-            checkpoint = tables.tables[f"{tables.schema}.checkpoint"]
-            store.execute(checkpoint.update().values(position=position))
+            replaced = self._swap(fresh.aliases(), self._there(made))
+            store.execute(bookkeeping(tables, "parked").delete())
+            move(store, fresh, position)
+        for collection in replaced:
+            self._index.drop(collection)
+        return position
+
+    def _swap(self, aliases: Sequence[str], made: Mapping[str, str]) -> list[str]:
+        """Let the aliases mean what was made; returns the collections that they meant."""
+        before = {alias: self._index.resolve(alias) for alias in aliases}
+        for alias, collection in made.items():
+            self._index.alias(alias, collection)
         for alias, replaced in before.items():
-            if replaced and replaced != made.get(alias):
-                if alias in made:
-                    self._index.drop(replaced)
-                else:
-                    self._empty(replaced)
-        return {"name": "search", "position": position, "seconds": round(time.monotonic() - begun, 3)}
+            if replaced and alias not in made:
+                self._empty(replaced)
+        return [replaced for alias, replaced in before.items() if replaced and alias in made]
+
+    def _there(self, made: Mapping[str, str]) -> dict[str, str]:
+        """Without those that have a name, but never got a point."""
+        there = self._index.collections()
+        return {alias: collection for alias, collection in made.items() if collection in there}
 
     def verify(self) -> dict[str, Any]:
         """Compare every point, its vector and its payload, with what the log says."""
         begun = time.monotonic()
-        made: dict[str, str] = {}
-        scratch = SearchProjection(self._index, self._embeddings, self._beside("verify", made))
-        try:
-            with read_store(self._database, tables, str(tables.schema)) as store:
-                lock(store.connection, tables, wait=True)
-                position = position_of(store.connection, tables)
-                self._project(scratch, store, 0, position)
-                live = {alias for alias in scratch.aliases() if self._index.resolve(alias)}
-                found = [self._compare(alias, made.get(alias)) for alias in sorted(live | set(made))]
-        finally:
-            for collection in made.values():
-                self._index.drop(collection)
+        with alone(self._database, str(tables.schema)):
+            position, found = self._verify()
         differences = [one for one in found if one["rows"]]
         return {
             "name": "search",
@@ -85,6 +93,25 @@ class Points:
             "differences": differences,
             "seconds": round(time.monotonic() - begun, 3),
         }
+
+    def _verify(self) -> tuple[int, list[dict[str, Any]]]:
+        made: dict[str, str] = {}
+        scratch = SearchProjection(self._index, self._embeddings, self._beside("verify", made))
+        try:
+            with self._database.engine.connect() as connection:
+                reached = position_of(connection, tables)
+            reached = self._replay(scratch, 0, reached)
+            with read_store(self._database, tables, str(tables.schema)) as store:
+                lock(store.connection, tables, wait=True)
+                position = position_of(store.connection, tables)
+                self._project(scratch, store, reached, position)
+                there = self._there(made)
+                live = {alias for alias in scratch.aliases() if self._index.resolve(alias)}
+                found = [self._compare(alias, there.get(alias)) for alias in sorted(live | set(there))]
+        finally:
+            for collection in made.values():
+                self._index.drop(collection)
+        return position, found
 
     def _beside(self, suffix: str, made: dict[str, str]) -> Any:  # noqa: ANN401
         """Names for new collections, remembered in `made`; what an earlier try has left is removed."""

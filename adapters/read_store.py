@@ -14,6 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
 from adapters.contents import fetch_contents
 from adapters.database import Database
+from domain.base import Conflict
 from projections.base import Recorded, bookkeeping
 
 
@@ -62,6 +63,19 @@ def lock(connection: Connection, tables: MetaData, *, wait: bool) -> bool:
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
 
 
+@contextmanager
+def alone(database: Database, name: str) -> Iterator[None]:
+    """Be the one that makes or compares this read model, among all processes. Raises Conflict at once."""
+    with database.projecting.connect() as connection:
+        _claim(connection, name)
+        yield
+
+
+def _claim(connection: Connection, name: str) -> None:
+    if not connection.execute(_TRY_LOCK, {"key": f"rebuild:{name}"}).scalar_one():
+        raise Conflict(f"read model {name!r} is being rebuilt or compared already; wait for that to end")
+
+
 def create_tables(database: Database, tables: MetaData, schema: str, *, indexes: bool) -> None:
     """Empty tables at position 0, in a schema that does not exist yet."""
     with read_store(database, tables, schema) as store:
@@ -95,25 +109,30 @@ def ensure_tables(database: Database, read_models: Sequence[MetaData]) -> None:
 
 
 RESET = "reset"
-"""What is told on the channel of the log when it begins anew."""
+"""What is told on both channels when the log begins anew."""
 
 
 def erase_everything(database: Database, read_models: Sequence[MetaData]) -> None:
-    """Empty the log, what lies beside it, the queue and the read models, in one transaction."""
+    """Empty the log, what lies beside it, the queue and the read models, in one transaction.
+
+    The names of spaces stay, whose numbers other processes remember. Raises Conflict during a rebuild.
+    """
     with database.engine.begin() as connection:
         for tables in read_models:
+            _claim(connection, str(tables.schema))
             lock(connection, tables, wait=True)
         schemas = ["log", "ops", "queue", *(str(tables.schema) for tables in read_models)]
         found = connection.execute(
             text("SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(:names)"),
             {"names": schemas},
         )
-        names = ", ".join(f'"{schema}"."{table}"' for schema, table in found)
-        connection.execute(text(f"TRUNCATE {names} CASCADE"))
+        emptied = [f'"{schema}"."{table}"' for schema, table in found if (schema, table) != ("log", "spaces")]
+        connection.execute(text(f"TRUNCATE {', '.join(emptied)} CASCADE"))
         connection.execute(text("INSERT INTO log.counters VALUES ('query_id', 0)"))
         for tables in read_models:
             connection.execute(bookkeeping(tables, "checkpoint").insert().values(position=0))
-        connection.execute(text("SELECT pg_notify('log_events', :what)"), {"what": RESET})
+        for channel in ("log_events", "read_models"):
+            connection.execute(text("SELECT pg_notify(:channel, :what)"), {"channel": channel, "what": RESET})
 
 
 def position_of(connection: Connection, tables: MetaData) -> int:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table, text
 
 from adapters.database import Database
 from adapters.read_store import (
+    alone,
     create_indexes,
     create_tables,
     events_after,
@@ -39,7 +40,13 @@ def rebuild(database: Database, projection: Projection, mapper: Mapper[str], tol
     """Fill a new schema to the head beside the live one and swap; returns the position. The old one is kept.
 
     Reads and writes go on meanwhile. Readers see the old rows up to the swap and the new ones after it.
+    Raises Conflict when another process is at it.
     """
+    with alone(database, projection.name):
+        return _rebuild(database, projection, mapper, told)
+
+
+def _rebuild(database: Database, projection: Projection, mapper: Mapper[str], told: Told) -> int:
     name, new, old = projection.name, f"{projection.name}__next", f"{projection.name}__old"
     _drop(database, new)
     create_tables(database, projection.tables, new, indexes=False)
@@ -74,6 +81,13 @@ def verify(
     database: Database, projection: Projection, mapper: Mapper[str], told: Told
 ) -> tuple[int, list[Difference]]:
     """Rebuild into a scratch schema and compare row by row: the position compared at, and what differs."""
+    with alone(database, projection.name):
+        return _verify(database, projection, mapper, told)
+
+
+def _verify(
+    database: Database, projection: Projection, mapper: Mapper[str], told: Told
+) -> tuple[int, list[Difference]]:
     scratch = f"{projection.name}__verify"
     _drop(database, scratch)
     try:

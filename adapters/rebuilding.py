@@ -15,7 +15,7 @@ from adapters.database import Database
 from adapters.event_store.store import LogMapper, PlainJson
 from adapters.read_models import READ_MODELS
 from adapters.rebuild import rebuild, verify
-from domain.base import Unavailable
+from domain.base import DomainError, Unavailable
 
 
 def run_apart(database: Database, what: str, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -57,4 +57,7 @@ def _told(name: str, position: int) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2:])
+    try:
+        _main(sys.argv[1], sys.argv[2:])
+    except DomainError as refusal:
+        sys.exit(refusal.message)

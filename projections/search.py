@@ -106,9 +106,10 @@ class SearchProjection:
             self._index.upsert(collection, points)
 
     def _remove(self, kind: str, where: PointFilter) -> None:
+        there = self._index.collections()
         for alias in self.aliases():
-            if alias.startswith(f"{kind}_"):
-                self._index.delete_where(self._collection_of(alias), where)
+            if alias.startswith(f"{kind}_") and (collection := self._collection_of(alias)) in there:
+                self._index.delete_where(collection, where)
 
     def aliases(self) -> list[str]:
         """The aliases of all collections that there are."""
