@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
 from uuid import uuid4
 
 import structlog
 from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy, SyncPsycopgConnector
-from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.manager import JobManager
 
 from adapters.database import Database
 from commands.bus import Bus, bind
 from commands.jobs import WORK
 from commands.policies import POLICIES, Job, jobs_for
-from domain.base import Context, DomainError, Unavailable, context
+from domain.base import Context, DomainError, Refused, Unavailable, context
 from domain.clustering import ClusteringRun
 from projections.base import BATCH, ReadStore, Recorded, read_model
 
@@ -41,14 +42,13 @@ class Queue:
     """Defers jobs, and in a worker process runs them."""
 
     def __init__(self, database: Database) -> None:
-        options = {"options": "-c search_path=queue -c timezone=UTC"}
-        self.app = App(connector=PsycopgConnector(conninfo=database.url, kwargs=options, max_size=6))
+        self.app = App(connector=_connector(database))
         self._deferring = App(connector=SyncPsycopgConnector(conninfo=database.url))
         self.database = database
 
     def defer(self, job: Job, connection: Any) -> None:  # noqa: ANN401
         """Put a job into the queue in the transaction of `connection`; one that waits there is enough."""
-        with contextlib.suppress(AlreadyEnqueued), connection.transaction():
+        with suppress(AlreadyEnqueued), connection.transaction():
             connection.execute("SET LOCAL search_path = queue")
             task = self._deferring.configure_task(
                 job.task,
@@ -59,6 +59,24 @@ class Queue:
                 schedule_in={"seconds": job.delay_s} if job.delay_s else None,
             )
             task.defer(**job.arguments)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[App]:
+        """The app on connections of its own: those of a round that could not begin stay useless for ever."""
+        connector = _connector(self.database)
+        with self.app.replace_connector(connector) as app:
+            try:
+                await connector.open_async()
+                yield app
+            finally:
+                await connector.close_async()
+
+    def begun(self, job_number: int) -> None:
+        """From now on the job does not stand for what is asked for later: both may wait to be run (again)."""
+        with self.database.connection() as connection:
+            connection.execute(
+                "UPDATE queue.procrastinate_jobs SET queueing_lock = NULL WHERE id = %s", [job_number]
+            )
 
     def backlog(self) -> dict[str, int]:
         """How many jobs wait and how many run."""
@@ -71,6 +89,11 @@ class Queue:
         return {"waiting": found.get("todo", 0), "running": found.get("doing", 0)}
 
 
+def _connector(database: Database) -> PsycopgConnector:
+    options = {"options": "-c search_path=queue -c timezone=UTC"}
+    return PsycopgConnector(conninfo=database.url, kwargs=options, max_size=6)
+
+
 class PoliciesProjection:
     """Follows the log like a read model, but what it writes are jobs. Never rebuilt."""
 
@@ -78,7 +101,7 @@ class PoliciesProjection:
     tables = read_model("policies")
     batch = BATCH
     handles: frozenset[type] = frozenset(
-        {*POLICIES, ClusteringRun.QueriesMoved, ClusteringRun.QueriesAssigned}
+        {*POLICIES, ClusteringRun.QueriesMoved, ClusteringRun.QueriesAssigned, ClusteringRun.ClustersTitled}
     )
 
     def __init__(self, queue: Queue) -> None:
@@ -118,6 +141,7 @@ class Worker:
 
         @self._queue.app.task(name=name, pass_context=True, retry=strategy)
         def task(job: JobContext, /, **arguments: Any) -> None:  # noqa: ANN401
+            self._queue.begun(cast(int, job.job.id))
             self.perform(name, str(job.job.lock), arguments, job.job.attempts + 1)
 
     def perform(self, name: str, job_id: str, arguments: Mapping[str, Any], attempt: int) -> None:
@@ -127,6 +151,8 @@ class Worker:
         started = time.monotonic()
         log.info(STARTED.get(name, "JobStarted"), task=name, job=job_id, attempt=attempt)
         try:
+            if attempt > PATIENT_TRIES:
+                raise Refused(f"given up: begun {PATIENT_TRIES} times, and each time its worker died")
             needs = {**self._needs, "bus": self._bus, "progress": self._progress(job_id)}
             bind(work.run, needs)(**arguments)
             took = round(time.monotonic() - started, 3)
@@ -150,7 +176,7 @@ class Worker:
             if time.monotonic() - last < PROGRESS_EVERY_S:
                 return
             last = time.monotonic()
-            with self._queue.database.connection() as connection:
+            with suppress(Unavailable), self._queue.database.connection() as connection:
                 connection.execute(
                     "INSERT INTO ops.progress (job_id, processed, total) VALUES (%s, %s, %s)"
                     " ON CONFLICT (job_id) DO UPDATE SET processed = excluded.processed,"
@@ -175,9 +201,9 @@ class Worker:
         self._stop.set()
 
     async def _run(self) -> None:
-        async with self._queue.app.open_async():
+        async with self._queue.opened() as app:
             worker = asyncio.create_task(
-                self._queue.app.run_worker_async(
+                app.run_worker_async(
                     name=f"worker-{uuid4().hex[:8]}",
                     install_signal_handlers=False,
                     fetch_job_polling_interval=1.0,
@@ -188,7 +214,7 @@ class Worker:
                     stalled_worker_timeout=self._stalled_s,
                 )
             )
-            rescue = asyncio.create_task(self._rescue())
+            rescue = asyncio.create_task(self._rescue(app.job_manager))
             stop = asyncio.create_task(self._stopped())
             done, _ = await asyncio.wait({worker, rescue, stop}, return_when=asyncio.FIRST_COMPLETED)
             for task in (worker, rescue, stop):
@@ -197,13 +223,14 @@ class Worker:
             for task in done:
                 task.result()
 
-    async def _rescue(self) -> None:
+    async def _rescue(self, manager: JobManager) -> None:
         """Take over the jobs of workers that give no sign of life."""
-        manager = self._queue.app.job_manager
         while True:
             for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s):
                 log.warning("JobTakenOver", task=job.task_name, job=job.lock)
-                await manager.retry_job(job)
+                await asyncio.to_thread(self._queue.begun, cast(int, job.id))
+                with suppress(ConnectorException):  # another worker was quicker
+                    await manager.retry_job(job)
             await asyncio.sleep(self._stalled_s / 4)
 
     async def _stopped(self) -> None:

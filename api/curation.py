@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.clustering import run_row
 from api.deps import ContainerDep, Read, settled, wait_for_position
 from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
-from api.queries import curation_router
+from api.queries import Moment, curation_router
 from commands.curation import MoveQuery, RenameCluster
 from domain.base import context
 from projections import curation as read
@@ -103,7 +103,7 @@ def audit_run(
     page: Page = 1,
     limit: Limit = 50,
     cursor: Cursor = None,
-    since: Annotated[datetime | None, Query(description="RFC 3339")] = None,
+    since: Annotated[Moment | None, Query(description="RFC 3339")] = None,
 ) -> PaginatedResponse[EditHistoryRecord]:
     """Every edit of a run, newest first."""
     return _edits(connection, run_id, page, limit, cursor, since=since)

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from starlette.exceptions import HTTPException
 
 from domain.base import (
@@ -109,6 +109,9 @@ def add_error_handlers(app: FastAPI) -> None:
         if error.connection_invalidated or type(error.orig).__name__ in _PASSING:
             message = "the database does not answer; try again"
             return problem(503, "Unavailable", message, instance=request.url.path)
+        if isinstance(error, DataError):  # a NUL, a number that no column holds: nothing has such a name
+            message = "a name or number of the request is none that anything here could have"
+            return problem(422, "Invalid", message, instance=request.url.path)
         return unexpected(request, error)
 
     @app.exception_handler(Exception)

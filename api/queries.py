@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 from sqlalchemy import Connection
 
 from api.deps import ContainerDep, Read, found, wait_for_position
@@ -25,7 +25,20 @@ BIGGEST = 2**63 - 1
 Word = Annotated[str, StringConstraints(max_length=400, pattern=r"^[^\x00]*$")]
 """Postgres keeps no NUL in a text."""
 Words = Annotated[str, StringConstraints(min_length=1, max_length=8_000, pattern=r"^[^\x00]*$")]
-Moment = Annotated[datetime, AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC))]
+
+
+def _no_number(at: object) -> object:
+    """A number is no moment here, though it could be read as seconds since 1970."""
+    if isinstance(at, str) and "-" not in at[1:]:
+        raise ValueError("give an RFC 3339 time, such as 2025-10-04T17:04:42Z")
+    return at
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_no_number),
+    AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC)),
+]
 QueryId = Annotated[int, Path(ge=0, le=BIGGEST)]
 ClusterId = Annotated[int, Field(ge=-1, lt=2**31)]
 

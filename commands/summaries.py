@@ -190,6 +190,15 @@ def run_summary(
         embeddings,
     )
     bus.handle(CompleteSummary(summary_run_id=summary_run_id, space=space, texts=texts))
+    shown = store.load(ClusteringRun, run.run_id).clusters
+    mixed = {
+        cluster_id: (one.title, one.description)
+        for cluster_id, one in shown.items()
+        if one.title_edited != one.description_edited
+    }
+    if mixed:  # a person's title over this run's description, or the other way round
+        texts = embed_titles(mixed, embedder, embeddings)
+        bus.handle(RecordTitlesEmbedded(run_id=run.run_id, space=space, texts=texts))
 
 
 def _texts_of(

@@ -119,5 +119,5 @@ def _is_ready(http: httpx.Client) -> bool:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all stories that do no harm to each other: each has a data set of its own."""
-    with serving(tmp_path_factory.mktemp("journeys"), LMSYS_UPLOAD_RATE="100000/minute") as server:
+    with serving(tmp_path_factory.mktemp("journeys")) as server:
         yield server

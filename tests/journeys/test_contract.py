@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -9,7 +11,7 @@ from schemathesis import Case, checks
 
 from adapters.settings import read_settings
 from api.app import create_app
-from tests.journeys.conftest import Server, jsonl, rows
+from tests.journeys.conftest import Server, jsonl, rows, serving
 from tests.journeys.test_main_job import clustered, load
 
 SLOW = r"/(rebuild|verify|reset)$"
@@ -38,10 +40,13 @@ schema = (
 
 
 @pytest.fixture(scope="module")
-def with_a_run(running: Server, tmp_path_factory: pytest.TempPathFactory) -> Server:
-    load(running, jsonl(tmp_path_factory.mktemp("contract") / "chats.jsonl", rows(20)), "default")
-    clustered(running, "default", 2)
-    return running
+def with_a_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of its own, for it is asked for many jobs; none of them shall look for the hub."""
+    folder = tmp_path_factory.mktemp("contract")
+    with serving(folder / "home", LMSYS_UPLOAD_RATE="100000/minute", HF_HUB_OFFLINE="1") as server:
+        load(server, jsonl(folder / "chats.jsonl", rows(20)), "default")
+        clustered(server, "default", 2)
+        yield server
 
 
 @schema.parametrize()
