@@ -7,7 +7,7 @@ ARGS ?=
 EVERY_EXTRA := dev,demo,cohere,fastembed,huggingface
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench serve clean lock
+.PHONY: help setup demo test reliability check bench serve clean lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -19,6 +19,9 @@ demo: setup ## load, cluster and name a sample, then serve it
 
 test: setup ## run the tests: make test ARGS="-k merge"
 	$(BIN)/python -m pytest $(ARGS)
+
+reliability: setup ## kill, cut off, fill up: the long form of tests/reliability, 10 minutes at most
+	$(BIN)/python -m pytest tests/reliability --long --session-timeout=600 $(ARGS)
 
 check: setup ## lint, format, types, direction of imports
 	$(BIN)/python -m ruff check .

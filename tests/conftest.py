@@ -25,6 +25,11 @@ hypothesis.register_profile("any machine", deadline=None)
 hypothesis.load_profile("any machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help = "tests/reliability as docs/reliability.md says: 200 kills, 100,000 edits and so on"
+    parser.addoption("--long", action="store_true", help=help)
+
+
 def url_of(server: str, name: str) -> str:
     """The same server, another database."""
     return make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -1,0 +1,50 @@
+"""kill -9 of an API under a stream of edits."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from tests.reliability.conftest import Amount, Say
+from tests.reliability.installation import (
+    QUERIES_EACH,
+    Installation,
+    assert_each_once,
+    assert_log_has_no_holes,
+    assert_read_models_follow,
+    editing,
+    go_on,
+    make_run,
+)
+
+EDITORS = 4
+
+
+@pytest.mark.timeout(420)
+def test_edits_whose_api_is_killed_are_there_once(
+    installation: Installation, amount: Amount, say: Say
+) -> None:
+    kills, chance = amount(200, 6), random.Random(1)
+    url = installation.container.database.url
+    run_id = make_run(installation.container, "killed", EDITORS, EDITORS * QUERIES_EACH)
+    begun = time.monotonic()
+    with editing(installation.urls, run_id, EDITORS, EDITORS) as editors:
+        for number in range(kills):
+            api = installation.apis[number % 2]
+            time.sleep(chance.uniform(0, 0.2))
+            api.kill()
+            api.start()
+            api.wait()
+        go_on(editors, 3)
+    took = time.monotonic() - begun
+    unheard = assert_each_once(url, run_id, editors)
+    assert_log_has_no_holes(url)
+    assert_read_models_follow(installation.container)
+    edits, cut_off = (sum(len(one.edits) for one in editors), sum(one.cut_off for one in editors))
+    assert cut_off >= kills // 2, "too few kills met a request"
+    say(
+        f"{kills} kills in {took:.0f} s, {edits} edits acknowledged, {cut_off} requests cut off, {unheard} of"
+        " them already done; lost 0, twice 0, torn 0"
+    )
