@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,14 +14,16 @@ from typing import Any
 import httpx
 
 from adapters.bootstrap import Container
+from adapters.database import Database
+from adapters.event_store import PostgresEventStore
 from adapters.read_models import READ_MODELS
 from adapters.rebuild import verify
 from adapters.runner import parked_counts, positions
 from commands.ports import Outcome
+from domain.clustering import ClusteringRun
 from tests.reliability.processes import Nursery, ask, free_port, until
-from tests.runs import assign, complete, requested_run
+from tests.runs import assign, complete
 
-QUERIES_EACH = 20
 TABLES = [one.tables for one in READ_MODELS]
 
 
@@ -68,6 +70,10 @@ class Installation:
         self.apis = [Api(nursery, environment), Api(nursery, environment)]
         self._worker = 0
 
+    def another(self, **environment: str) -> Api:
+        """An API beside the two, not started yet."""
+        return Api(self._nursery, {**self._environment, **environment})
+
     @property
     def urls(self) -> list[str]:
         return [api.url for api in self.apis]
@@ -87,11 +93,28 @@ class Installation:
 
 def make_run(container: Container, run_id: str, clusters: int, queries: int) -> str:
     """A completed run: query n+1 is in cluster n % clusters."""
-    run = requested_run(run_id, queries)
+    run = ClusteringRun(
+        run_id=run_id,
+        dataset="default",
+        algorithm="kmeans",
+        parameters={"n_clusters": clusters, "seed": 42},
+        embedding={"provider": "wordllama", "model": "l2_supercat_256", "options": {}},
+        last_query_id=queries,
+        queries=queries,
+        description=None,
+    )
     assign(run, 0, range(1, queries + 1), [n % clusters for n in range(queries)])
     complete(run, clusters)
     container.store.commit(Outcome((run,)), "prepare")
     return run_id
+
+
+def stored_run(database_url: str, run_id: str) -> ClusteringRun:
+    database = Database(database_url)
+    try:
+        return PostgresEventStore(database).load(ClusteringRun, run_id)
+    finally:
+        database.close()
 
 
 # --- edits
@@ -112,7 +135,9 @@ class Editor(threading.Thread):
     """Renames a cluster of its own and moves queries of its own to and fro, each edit under a key of its own,
     sent again to whoever answers until it is acknowledged."""
 
-    def __init__(self, urls: Sequence[str], run_id: str, number: int, clusters: int) -> None:
+    def __init__(
+        self, urls: Sequence[str], run_id: str, number: int, clusters: int, where: Mapping[int, int]
+    ) -> None:
         super().__init__(name=f"editor-{number}")
         self.number = number
         self.edits: list[Edit] = []
@@ -125,8 +150,7 @@ class Editor(threading.Thread):
         self._run_id = run_id
         self._clusters = clusters
         self._chance = random.Random(number)
-        self._queries = range(number * QUERIES_EACH + 1, (number + 1) * QUERIES_EACH + 1)
-        self._where: dict[int, int] = {one: (one - 1) % clusters for one in self._queries}
+        self._where = dict(where)
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -143,7 +167,7 @@ class Editor(threading.Thread):
             answer = self._send(http, key, f"clusters/{self.number}/rename", {"title": key})
             assert answer["new_title"] == key
             return
-        query_id = self._chance.choice(self._queries)
+        query_id = self._chance.choice(list(self._where))
         to = (self._where[query_id] + self._chance.randint(1, self._clusters - 1)) % self._clusters
         answer = self._send(http, key, f"queries/{query_id}/move", {"to_cluster_id": to})
         assert answer == {"from_cluster_id": self._where[query_id], "to_cluster_id": to}
@@ -180,9 +204,16 @@ class Editor(threading.Thread):
 
 
 @contextmanager
-def editing(urls: Sequence[str], run_id: str, editors: int, clusters: int) -> Iterator[list[Editor]]:
+def editing(urls: Sequence[str], database_url: str, run_id: str, editors: int) -> Iterator[list[Editor]]:
     """So many edit without a pause; at the end each has been acknowledged all that it sent."""
-    threads = [Editor(urls, run_id, number, clusters) for number in range(editors)]
+    run = stored_run(database_url, run_id)
+    where = dict(zip(run.partition.query_ids.tolist(), run.partition.labels.tolist(), strict=True))
+    threads = [
+        Editor(
+            urls, run_id, number, len(run.clusters), {one: where[one] for one in list(where)[number::editors]}
+        )
+        for number in range(editors)
+    ]
     for one in threads:
         one.start()
     try:

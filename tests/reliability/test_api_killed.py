@@ -9,7 +9,6 @@ import pytest
 
 from tests.reliability.conftest import Amount, Say
 from tests.reliability.installation import (
-    QUERIES_EACH,
     Installation,
     assert_each_once,
     assert_log_has_no_holes,
@@ -19,7 +18,7 @@ from tests.reliability.installation import (
     make_run,
 )
 
-EDITORS = 4
+EDITORS, QUERIES = 4, 80
 
 
 @pytest.mark.timeout(420)
@@ -28,9 +27,9 @@ def test_edits_whose_api_is_killed_are_there_once(
 ) -> None:
     kills, chance = amount(200, 6), random.Random(1)
     url = installation.container.database.url
-    run_id = make_run(installation.container, "killed", EDITORS, EDITORS * QUERIES_EACH)
+    run_id = make_run(installation.container, "killed", EDITORS, QUERIES)
     begun = time.monotonic()
-    with editing(installation.urls, run_id, EDITORS, EDITORS) as editors:
+    with editing(installation.urls, url, run_id, EDITORS) as editors:
         for number in range(kills):
             api = installation.apis[number % 2]
             time.sleep(chance.uniform(0, 0.2))
