@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from eventsourcing.persistence import Mapper, StoredEvent
 from sqlalchemy import Connection, Executable, MetaData, Table, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
 from adapters.contents import fetch_contents
 from adapters.database import Database
 from domain.base import Conflict
 from projections.base import Recorded, bookkeeping
+
+log = structlog.get_logger()
 
 
 class SqlReadStore:
@@ -83,8 +88,21 @@ def create_tables(database: Database, tables: MetaData, schema: str, *, indexes:
         for table in tables.sorted_tables:
             store.execute(CreateTable(table))
         store.execute(bookkeeping(tables, "checkpoint").insert().values(position=0))
+        store.execute(text(f"COMMENT ON SCHEMA \"{schema}\" IS '{_shape(tables)}'"))
     if indexes:
         create_indexes(database, tables, schema)
+
+
+def _shape(tables: MetaData) -> str:
+    """What tells this version of the tables from every other."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    parts = [str(CreateTable(table).compile(dialect=dialect)) for table in tables.sorted_tables]
+    parts += sorted(
+        str(CreateIndex(index).compile(dialect=dialect))
+        for table in tables.sorted_tables
+        for index in table.indexes
+    )
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def create_indexes(database: Database, tables: MetaData, schema: str) -> None:
@@ -99,14 +117,25 @@ def create_indexes(database: Database, tables: MetaData, schema: str) -> None:
 
 
 def ensure_tables(database: Database, read_models: Sequence[MetaData]) -> None:
-    """Make what does not exist yet, in one process at a time."""
+    """Make what does not exist yet, in one process at a time.
+
+    Tables of another version of this program are made anew, empty; whoever projects fills them from the log.
+    """
     for tables in read_models:
         name = str(tables.schema)
         with database.engine.begin() as guard:
             lock(guard, tables, wait=True)
-            if guard.execute(text("SELECT to_regnamespace(:name)"), {"name": name}).scalar() is None:
+            found = guard.execute(_SHAPE_FOUND, {"name": name}).first()
+            if found is not None and found[0] != _shape(tables):
+                log.info("ReadModelOfAnotherVersion", projection=name)
+                with database.engine.begin() as connection:
+                    connection.execute(text(f'DROP SCHEMA "{name}" CASCADE'))
+                found = None
+            if found is None:
                 create_tables(database, tables, name, indexes=True)
 
+
+_SHAPE_FOUND = text("SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = :name")
 
 RESET = "reset"
 """What is told on both channels when the log begins anew."""

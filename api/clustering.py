@@ -99,6 +99,11 @@ class ClusterSummaryResponse(BaseModel):
     num_queries: int | None = None
     representative_queries: list[str] | None = None
     title_edited: bool = False
+    description_edited: bool = False
+    coherence_score: int | None = None
+    quality: str | None = None
+    notes: str | None = None
+    flags: list[str] = []
 
 
 class ClusterMember(QueryResponse):

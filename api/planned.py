@@ -12,13 +12,6 @@ PLANNED = """
 POST /api/hierarchy
 GET /api/hierarchy
 GET /api/hierarchy/{hierarchy_run_id}
-POST /api/curation/queries/move
-POST /api/curation/clusters/{cluster_id}/merge
-POST /api/curation/clusters/{cluster_id}/split
-POST /api/curation/clusters/{cluster_id}/delete
-POST /api/curation/clusters/{cluster_id}/metadata
-POST /api/curation/clusters/{cluster_id}/flags
-GET /api/curation/runs/{run_id}/orphaned
 GET /api/curation/runs/{run_id}/select-bad-clusters
 POST /api/verify/runs/{run_id}
 GET /api/templates

@@ -30,10 +30,19 @@ def _dataset(task: str) -> Callable[[Any], Job]:
     return job
 
 
-def _title_job(event: Any) -> Job:  # noqa: ANN401
+def _title_jobs(event: Any) -> list[Job]:  # noqa: ANN401
+    """A job for each cluster whose words an edit changed: what search compares with follows."""
     run_id = event.originator_id.partition("/")[2]
-    key = f"titles-{run_id}-{event.cluster_id}"
-    return Job("embed_titles", key, {"run_id": run_id, "cluster_id": event.cluster_id}, delay_s=1)
+    return [
+        Job(
+            "embed_titles",
+            f"titles-{run_id}-{cluster_id}",
+            {"run_id": run_id, "cluster_id": cluster_id},
+            delay_s=1,
+        )
+        for cluster_id, (was, now) in event.changes().clusters.items()
+        if now is not None and (was is None or now.keys() & {"own_title", "own_description"})
+    ]
 
 
 def _snapshot_job(event: Any) -> Job:  # noqa: ANN401
@@ -46,7 +55,6 @@ POLICIES: dict[type, Callable[[Any], Job]] = {
     Dataset.EmbeddingRequested: _dataset("embed"),
     ClusteringRun.Created: lambda e: Job("cluster", e.run_id, {"run_id": e.run_id}),
     SummaryRun.Created: lambda e: Job("summarise", e.summary_run_id, {"summary_run_id": e.summary_run_id}),
-    ClusteringRun.ClusterRenamed: _title_job,
     ClusteringRun.Completed: _snapshot_job,
 }
 
@@ -57,6 +65,8 @@ SNAPSHOT_EVERY = 200
 def jobs_for(event: Any) -> list[Job]:  # noqa: ANN401
     """What an event sets off."""
     jobs = [policy(event)] if (policy := POLICIES.get(type(event))) else []
+    if type(event) in ClusteringRun.EDITS:
+        jobs += _title_jobs(event)
     stream, version = event.originator_id, event.originator_version
     if stream.startswith(f"{ClusteringRun.PREFIX}/") and version % SNAPSHOT_EVERY == 0:
         jobs.append(_snapshot_job(event))

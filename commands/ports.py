@@ -59,6 +59,18 @@ class EventStore(Protocol):
 
     def at_version(self, kind: type[A], name: str, version: int) -> A: ...
 
+    def events(self, kind: type[Aggregate], name: str, versions: Iterable[int]) -> dict[int, Any]:
+        """The events of a stream at these versions, those that there are."""
+
+    def place_of(self, position: int) -> tuple[str, int] | None:
+        """The stream and version of the event at a position of the log."""
+
+    def positions(self, kind: type[Aggregate], name: str, versions: Iterable[int]) -> dict[int, int]:
+        """Version → position in the log."""
+
+    def version_at(self, kind: type[Aggregate], name: str, position: int) -> int:
+        """The version that a stream had when the log was at this position; 0 before its first event."""
+
     def commit(self, outcome: Outcome, command: str) -> Receipt:
         """Append all events of the outcome, or none.
 

@@ -274,11 +274,11 @@ def run_embed_titles(
     embeddings: Embeddings,
     embedders: Embedders,
 ) -> None:
-    """After a rename: what cluster search compares with follows the title."""
+    """After an edit of its words: what cluster search compares with follows the title."""
     run = store.load(ClusteringRun, run_id)
-    if run.status != "completed":
+    if run.status != "completed" or cluster_id not in run.clusters:
         return
-    cluster = run.cluster(cluster_id)
+    cluster = run.clusters[cluster_id]
     embedder = embedders.get(run.embedding["provider"], run.embedding["model"], run.embedding["options"])
     texts = embed_titles({cluster_id: (cluster.title, cluster.description)}, embedder, embeddings)
     bus.handle(RecordTitlesEmbedded(run_id=run_id, space=embedder.space, texts=texts))

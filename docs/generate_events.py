@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.event_store.store import AGGREGATES
-from domain.base import Aggregate
+from domain.base import Aggregate, DomainEvent
 
 PAGE = Path(__file__).with_name("events.md")
 COMMON = {"originator_id", "originator_version", "originator_topic", "timestamp"}
@@ -37,9 +37,16 @@ def section(aggregate: Any) -> Iterator[str]:  # noqa: ANN401
     yield f"{inspect.getdoc(sys.modules[aggregate.__module__])}\n"
     yield "| Topic | Fields | Meaning |"
     yield "| --- | --- | --- |"
-    for kind in vars(aggregate).values():
-        if isinstance(kind, type) and issubclass(kind, Aggregate.Event) and hasattr(kind, "TOPIC"):
+    for kind in recorded(aggregate):
+        if issubclass(kind, Aggregate.Event):
             yield f"| {topic(kind)} | {'<br>'.join(fields(kind))} | {meaning(kind)} |"
+
+
+def recorded(aggregate: type) -> Iterator[Any]:
+    """What an aggregate records, in the order of its declaration; the library copies that of its bases."""
+    for kind in vars(aggregate).values():
+        if isinstance(kind, type) and issubclass(kind, DomainEvent) and hasattr(kind, "TOPIC"):
+            yield kind
 
 
 def topic(kind: Any) -> str:  # noqa: ANN401
@@ -55,10 +62,11 @@ def fields(kind: Any) -> Iterator[str]:  # noqa: ANN401
 
 def meaning(kind: type) -> str:
     """What is written at its declaration, which the library derives the class in use from."""
-    declared = next(one for one in reversed(kind.__mro__) if one.__qualname__ == kind.__qualname__)
-    written = inspect.getdoc(declared) or ""
-    without_any = written.startswith(f"{kind.__name__}(")  # a data class has its signature for it
-    return "" if without_any else " ".join(written.split()).replace("|", "\\|")
+    for declared in (one for one in kind.__mro__ if one.__name__ == kind.__name__):
+        written = inspect.cleandoc(vars(declared).get("__doc__") or "")
+        if written and not written.startswith(f"{kind.__name__}("):  # a data class has its signature for it
+            return " ".join(written.split()).replace("|", "\\|")
+    return ""
 
 
 if __name__ == "__main__":

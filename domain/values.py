@@ -20,6 +20,12 @@ Vectors = NDArray[np.float32]
 NOISE = -1
 """The cluster id of what a density-based algorithm left out."""
 
+ORPHAN = -2
+"""The label of a query that was in a cluster and is in none since that was deleted."""
+
+ERASED = -3
+"""The label of a query whose conversation was erased: it counts nowhere."""
+
 
 @dataclass(frozen=True)
 class Space:
@@ -50,8 +56,13 @@ def flaw(name: str, value: object) -> str | None:
     if isinstance(value, Mapping):
         parts = [(f"a key of {name}", key) for key in value] + [(f"{name}.{k}", v) for k, v in value.items()]
     elif isinstance(value, Sequence):
-        parts = ((name, item) for item in value)
+        parts = ((name, item) for item in value if not _small(item))
     return next((found for part in parts if (found := flaw(*part))), None)
+
+
+def _small(item: object) -> bool:
+    """An id, of which a list may have 100,000."""
+    return type(item) is int and 0 <= item < 2**63
 
 
 def _odd_character(text: str) -> str | None:

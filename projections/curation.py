@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,13 +17,15 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    and_,
     any_,
     func,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from domain.clustering import ClusteringRun
+from domain.clustering import Changes, ClusteringRun
 from projections.base import BATCH, ReadStore, Recorded, read_model
 
 tables = read_model("curation")
@@ -33,6 +35,7 @@ edits = Table(
     tables,
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("run_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
     Column("cluster_id", Integer),
     Column("cluster_ids", ARRAY(Integer), nullable=False),
     Column("edit_type", Text, nullable=False),
@@ -40,46 +43,72 @@ edits = Table(
     Column("reason", Text),
     Column("timestamp", DateTime(timezone=True), nullable=False),
     Column("details", JSONB, nullable=False),
+    Column("caused_by", Text),
+    Column("undone_by", BigInteger),
 )
-"""`cluster_ids`: every cluster that the edit touched; a move touches those that queries came from, too."""
-Index("edits_of_run", edits.c.run_id, edits.c.position)
+"""`position` is the id of the edit, `version` its place in the stream of its run.
+
+`cluster_ids`: every cluster that the edit touched; a move touches those that queries came from, too.
+`undone_by`: the edit that took it back, for as long as that holds.
+"""
+Index("edits_of_run", edits.c.run_id, edits.c.version, unique=True)
+
+SHOWN_IDS = 20
+"""Query ids of a move that the history shows; `GET /api/curation/edits/{edit_id}` has all."""
+
+GROUPS = frozenset({ClusteringRun.ProposalAccepted, ClusteringRun.CarriedOver})
 
 
 class CurationProjection:
     name = "curation"
     tables = tables
     batch = BATCH
-    handles: frozenset[type] = frozenset({ClusteringRun.ClusterRenamed, ClusteringRun.QueriesMoved})
+    handles: frozenset[type] = frozenset({*ClusteringRun.EDITS, *GROUPS})
 
     def project(self, events: Sequence[Recorded], store: ReadStore) -> None:
-        store.copy(edits, _rows(events))
+        store.copy(edits, (_row(one) for one in events))
+        for one in events:
+            match one.event:
+                case ClusteringRun.EditsUndone():
+                    self._mark(store, one, one.position)
+                case ClusteringRun.EditsRedone():
+                    self._mark(store, one, None)
+
+    def _mark(self, store: ReadStore, one: Recorded, undone_by: int | None) -> None:
+        theirs = and_(edits.c.run_id == one.name, edits.c.version.in_(one.event.edits))
+        store.execute(update(edits).where(theirs).values(undone_by=undone_by))
 
 
-def _rows(events: Sequence[Recorded]) -> Iterator[tuple[Any, ...]]:
-    for one in events:
-        edit_type, touched, details = describe(one.event)
-        yield (
-            one.position,
-            one.name,
-            one.event.cluster_id,
-            touched,
-            edit_type,
-            one.meta.get("actor", "system"),
-            one.meta.get("reason"),
-            one.recorded_at,
-            orjson.dumps(details).decode(),
-        )
+def _row(one: Recorded) -> tuple[Any, ...]:
+    event = one.event
+    changes = event.changes() if type(event) in ClusteringRun.EDITS else Changes()
+    return (
+        one.position,
+        one.name,
+        event.originator_version,
+        getattr(event, "cluster_id", getattr(event, "target_cluster_id", None)),
+        sorted(changes.touched),
+        event.KIND,
+        one.meta.get("actor", "system"),
+        one.meta.get("reason"),
+        one.recorded_at,
+        orjson.dumps(_details(event, changes)).decode(),
+        one.meta.get("causation_id"),
+        None,
+    )
 
 
-def describe(event: Any) -> tuple[str, list[int], dict[str, Any]]:  # noqa: ANN401
-    """The kind of an edit, the clusters that it touched, and what was and what is."""
-    match event:
-        case ClusteringRun.ClusterRenamed():
-            names = ("was_title", "title", "was_description", "description")
-            return "rename", [event.cluster_id], {name: getattr(event, name) for name in names}
-        case _:
-            details = {"query_ids": event.query_ids, "was": event.was, "cluster_id": event.cluster_id}
-            return "move", sorted({event.cluster_id, *event.was}), details
+_BULKY = {"originator_id", "originator_version", "timestamp", "query_ids", "was", "moves", "lineage"}
+
+
+def _details(event: Any, changes: Changes) -> dict[str, Any]:  # noqa: ANN401
+    """What was and what is, with so many ids as a person reads."""
+    fields = {name: value for name, value in vars(event).items() if name not in _BULKY}
+    moves = [
+        {"from": was, "to": now, "count": len(ids), "query_ids": ids[:SHOWN_IDS].tolist()}
+        for was, now, ids in changes.grouped_moves()
+    ]
+    return {**fields, "queries_moved": len(changes.query_ids), "moves": moves[:SHOWN_IDS]}
 
 
 # --- queries -------------------------------------------------------------------------------------

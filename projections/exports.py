@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import REAL
 
 from projections import clustering, datasets
 from projections.base import bookkeeping
-from projections.clustering import clusters, memberships
+from projections.clustering import clusters, memberships, shown_confidence
 from projections.datasets import queries
 from projections.queries.filters import QueryFilter, metadata_text, narrowed
 
@@ -34,7 +34,7 @@ def _selected(where: QueryFilter) -> Select[Any]:
     columns += [queries.c.timestamp, queries.c.query_text]
     cluster: list[ColumnElement[Any]] = [cast(null(), Integer), cast(null(), Text), cast(null(), REAL)]
     if of_run:
-        cluster = [memberships.c.cluster_id, clusters.c.title, memberships.c.confidence]
+        cluster = [memberships.c.cluster_id, clusters.c.title, shown_confidence]
     about = [metadata_text("label"), metadata_text("domain"), cast(queries.c.metadata, Text)]
     statement = narrowed(select(*columns, *cluster, *about).select_from(queries), where)
     if of_run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -152,6 +152,37 @@ class PostgresEventStore:
 
     def head(self) -> int:
         return self.application.recorder.max_notification_id() or 0
+
+    def events(self, kind: type[Aggregate], name: str, versions: Iterable[int]) -> dict[int, Any]:
+        rows = self._rows(
+            "SELECT version, type, data::text FROM log.events WHERE stream = %s AND version = ANY(%s)",
+            [kind.stream(name), list(versions)],
+        )
+        mapper = self.application.mapper
+        return {
+            version: mapper.to_domain_event(StoredEvent(kind.stream(name), version, topic, data.encode()))
+            for version, topic, data in rows
+        }
+
+    def place_of(self, position: int) -> tuple[str, int] | None:
+        rows = self._rows("SELECT stream, version FROM log.events WHERE position = %s", [position])
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def positions(self, kind: type[Aggregate], name: str, versions: Iterable[int]) -> dict[int, int]:
+        sql = "SELECT version, position FROM log.events WHERE stream = %s AND version = ANY(%s)"
+        return dict(self._rows(sql, [kind.stream(name), list(versions)]))
+
+    def version_at(self, kind: type[Aggregate], name: str, position: int) -> int:
+        sql = (
+            "SELECT version FROM log.events WHERE stream = %s AND position <= %s"
+            " ORDER BY version DESC LIMIT 1"
+        )
+        rows = self._rows(sql, [kind.stream(name), position])
+        return int(rows[0][0]) if rows else 0
+
+    def _rows(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        with self.database.reading() as connection:
+            return connection.execute(sql, values).fetchall()
 
     def runs_of(self, dataset: str) -> list[str]:
         with self.database.connection() as connection:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from domain.values import Labels, QueryIds, pack, unpack
+from domain.values import ERASED, Labels, QueryIds, pack, unpack
 
 
 class Partition:
@@ -45,7 +45,9 @@ class Partition:
         """With more queries, whose ids are greater than all so far."""
         return Partition(np.concatenate([self.query_ids, query_ids]), np.concatenate([self.labels, labels]))
 
-    def places(self, query_ids: Sequence[int]) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[int]]:
+    def places(
+        self, query_ids: Sequence[int] | QueryIds
+    ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[int]]:
         """Where these queries stand, and the ids of those that are not here."""
         wanted = np.asarray(query_ids, dtype=np.int64)
         at = np.searchsorted(self.query_ids, wanted)
@@ -60,18 +62,26 @@ class Partition:
         at, missing = self.places([query_id])
         return None if missing else int(self.labels[at[0]])
 
-    def moved(self, query_ids: Sequence[int], cluster_id: int) -> Partition:
-        """With these queries, all of which are here, in another cluster."""
+    def labels_of(self, query_ids: Sequence[int] | QueryIds) -> Labels:
+        """The labels of these queries, all of which are here."""
+        return cast(Labels, self.labels[self.places(query_ids)[0]])
+
+    def relabelled(self, query_ids: QueryIds, now: Labels) -> Partition:
+        """With other labels for these queries, all of which are here."""
         labels = self.labels.copy()
-        labels[self.places(query_ids)[0]] = cluster_id
+        labels[self.places(query_ids)[0]] = now
         return Partition(self.query_ids, labels)
 
     def members(self, cluster_id: int) -> QueryIds:
         return cast(QueryIds, self.query_ids[self.labels == cluster_id])
 
     def sizes(self) -> dict[int, int]:
-        clusters, counts = np.unique(self.labels, return_counts=True)
-        return dict(zip(clusters.tolist(), counts.tolist(), strict=True))
+        """Label → how many queries have it; labels that none has are left out."""
+        if not len(self.labels):
+            return {}
+        counts = np.bincount(self.labels - ERASED)
+        labels = np.flatnonzero(counts)
+        return dict(zip((labels + ERASED).tolist(), counts[labels].tolist(), strict=True))
 
     def packed(self) -> dict[str, str]:
         """As it stands in a snapshot."""

@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Self, cast
+from dataclasses import replace
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
-from domain.base import Aggregate, Conflict, Invalid, NotFound, event
+from domain.base import Aggregate, Conflict, event
+from domain.clustering.cluster import Cluster
+from domain.clustering.curation import Curation
+from domain.clustering.edits import Edit
+from domain.clustering.history import History
 from domain.clustering.partition import Partition
 from domain.values import NOISE, Labels, QueryIds, Space, Vectors, mended, pack, unpack
 
 CONFIDENCE_UNIT = 10_000
 """Confidences stand in events as whole ten-thousandths."""
 
-MAX_TITLE = 200
-MAX_DESCRIPTION = 4_000
 
-
-@dataclass(frozen=True)
-class Cluster:
-    """A cluster besides its members. `edited`: a person wrote it, so that no summary replaces it."""
-
-    title: str | None = None
-    description: str | None = None
-    title_edited: bool = False
-    description_edited: bool = False
-    summary_run_id: str | None = None
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Cluster:
-        return self
-
-
-def check_text(field: str, text: str, longest: int) -> str:
-    """A title or description as people write it, or Invalid."""
-    if not text.strip():
-        raise Invalid(f"{field} must not be empty")
-    if len(text) > longest:
-        raise Invalid(f"{field} has {len(text)} characters; {longest} are allowed")
-    if any(unicodedata.category(character) == "Cc" and character not in "\n\t" for character in text):
-        raise Invalid(f"{field} has control characters")
-    return text
-
-
-class ClusteringRun(Aggregate):
+class ClusteringRun(Curation):
     TOPIC = "clustering"
     PREFIX = "clustering"
+    EDITS: ClassVar[frozenset[type[Any]]]
+    """The events that change what people see, undo and redo among them."""
 
     class Created(Aggregate.Created):
         """The intent: what to cluster, how, from which seed, and up to which query of the data set."""
@@ -93,35 +70,22 @@ class ClusteringRun(Aggregate):
         summary_run_id: str
         titles: list[dict[str, Any]]
 
-    class ClusterRenamed(Aggregate.Event):
-        TOPIC = "curation.cluster_renamed"
-        cluster_id: int
-        was_title: str | None
-        title: str | None
-        was_description: str | None
-        description: str | None
-
-    class QueriesMoved(Aggregate.Event):
-        """`was` says for each query the cluster that it came from."""
-
-        TOPIC = "curation.queries_moved"
-        query_ids: list[int]
-        was: list[int]
-        cluster_id: int
-
     class Retired(Aggregate.Event):
         """It left the read models together with its data set."""
 
         TOPIC = "clustering.retired"
 
     class Snapshot(Aggregate.Snapshot):
-        TOPIC = "clustering.snapshot"
+        TOPIC = "clustering.state"
 
         @classmethod
         def take(cls, aggregate: Any) -> Self:  # noqa: ANN401
             snapshot = super().take(aggregate)
             snapshot.state["partition"] = aggregate.partition.packed()
-            snapshot.state["clusters"] = [[key, asdict(one)] for key, one in aggregate.clusters.items()]
+            snapshot.state["clusters"] = [
+                [key, one.fields()] for key, one in sorted(aggregate.clusters.items())
+            ]
+            snapshot.state["history"] = aggregate.history.packed()
             for name in ("_id", "_version", "_pending_events"):
                 snapshot.state.pop(name)
             return snapshot
@@ -129,7 +93,8 @@ class ClusteringRun(Aggregate):
         def mutate(self, _: None) -> ClusteringRun:
             run = cast(ClusteringRun, super().mutate(None))
             run.partition = Partition.unpacked(cast("dict[str, str]", run.partition))
-            run.clusters = {key: Cluster(**one) for key, one in cast("list[Any]", run.clusters)}
+            run.clusters = {key: Cluster.of(one) for key, one in cast("list[Any]", run.clusters)}
+            run.history = History.unpacked(cast("list[Any]", run.history))
             return run
 
     @staticmethod
@@ -161,6 +126,7 @@ class ClusteringRun(Aggregate):
         self.partition = Partition.empty()
         self.clusters: dict[int, Cluster] = {}
         self.next_cluster_id = 0
+        self.history = History()
 
     # --- how it came to be
 
@@ -250,80 +216,14 @@ class ClusteringRun(Aggregate):
     @event(ClustersTitled)
     def _clusters_titled(self, summary_run_id: str, titles: list[dict[str, Any]]) -> None:
         for one in titles:
-            cluster = self.clusters[one["cluster_id"]]
             self.clusters[one["cluster_id"]] = replace(
-                cluster,
-                title=cluster.title if cluster.title_edited else one["title"],
-                description=cluster.description if cluster.description_edited else one["description"],
+                self.clusters[one["cluster_id"]],
+                named_title=one["title"],
+                named_description=one["description"],
                 summary_run_id=summary_run_id,
             )
 
-    # --- edits
 
-    def rename(self, cluster_id: int, title: str | None, description: str | None) -> Cluster:
-        """Give a cluster another title or description; None keeps what is there. Returns what was before."""
-        self.check_editable()
-        if title is None and description is None:
-            raise Invalid("give a title, a description or both")
-        was = self.cluster(cluster_id)
-        title = was.title if title is None else check_text("title", title, MAX_TITLE)
-        if description is None:
-            description = was.description
-        else:
-            check_text("description", description, MAX_DESCRIPTION)
-        if (title, description) != (was.title, was.description):
-            self._cluster_renamed(
-                cluster_id=cluster_id,
-                was_title=was.title,
-                title=title,
-                was_description=was.description,
-                description=description,
-            )
-        return was
-
-    @event(ClusterRenamed)
-    def _cluster_renamed(
-        self,
-        cluster_id: int,
-        was_title: str | None,
-        title: str | None,
-        was_description: str | None,
-        description: str | None,
-    ) -> None:
-        cluster = self.clusters[cluster_id]
-        self.clusters[cluster_id] = replace(
-            cluster,
-            title=title,
-            description=description,
-            title_edited=cluster.title_edited or title != was_title,
-            description_edited=cluster.description_edited or description != was_description,
-        )
-
-    def move(self, query_id: int, cluster_id: int) -> int:
-        """Put a query into another cluster. Returns the cluster that it was in."""
-        self.check_editable()
-        self.cluster(cluster_id)
-        was = self.partition.cluster_of(query_id)
-        if was is None:
-            raise NotFound(f"query {query_id} is not part of run {self.run_id}")
-        if was != cluster_id:
-            self._queries_moved(query_ids=[query_id], was=[was], cluster_id=cluster_id)
-        return was
-
-    @event(QueriesMoved)
-    def _queries_moved(self, query_ids: list[int], was: list[int], cluster_id: int) -> None:
-        self.partition = self.partition.moved(query_ids, cluster_id)
-
-    # --- questions
-
-    def cluster(self, cluster_id: int) -> Cluster:
-        try:
-            return self.clusters[cluster_id]
-        except KeyError:
-            raise NotFound(f"run {self.run_id} has no cluster {cluster_id}") from None
-
-    def check_editable(self) -> None:
-        if self.status == "retired":
-            raise NotFound(f"run {self.run_id} was cleared together with data set {self.dataset!r}")
-        if self.status != "completed":
-            raise Conflict(f"run {self.run_id} is {self.status}: only a completed run can be edited")
+ClusteringRun.EDITS = frozenset(
+    kind for kind in vars(ClusteringRun).values() if isinstance(kind, type) and issubclass(kind, Edit)
+)

@@ -2,6 +2,7 @@
 
 from projections.clustering.projector import ClusteringProjection
 from projections.clustering.queries import (
+    count_members,
     find_cluster,
     find_run,
     list_clusters,
@@ -10,11 +11,12 @@ from projections.clustering.queries import (
     representatives,
     summary_run_of,
 )
-from projections.clustering.tables import clusters, memberships, runs, tables
+from projections.clustering.tables import clusters, memberships, runs, shown_confidence, tables
 
 __all__ = [
     "ClusteringProjection",
     "clusters",
+    "count_members",
     "find_cluster",
     "find_run",
     "list_clusters",
@@ -23,6 +25,7 @@ __all__ = [
     "memberships",
     "representatives",
     "runs",
+    "shown_confidence",
     "summary_run_of",
     "tables",
 ]

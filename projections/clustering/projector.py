@@ -6,10 +6,24 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, bindparam, delete, func, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Integer,
+    and_,
+    any_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
-from domain.clustering import ClusteringRun
+from domain.clustering import Changes, ClusteringRun
+from domain.clustering.changes import Fields
+from domain.clustering.edits import Edit
 from domain.clustering.run import CONFIDENCE_UNIT
 from domain.values import NOISE, unpack
 from projections.base import BATCH, ReadStore, Recorded
@@ -29,8 +43,8 @@ class ClusteringProjection:
             ClusteringRun.Completed,
             ClusteringRun.Failed,
             ClusteringRun.ClustersTitled,
-            ClusteringRun.ClusterRenamed,
-            ClusteringRun.QueriesMoved,
+            ClusteringRun.QueriesErased,
+            *ClusteringRun.EDITS,
             ClusteringRun.Retired,
         }
     )
@@ -47,13 +61,13 @@ class _Batch:
         self._store = store
         self._run_no: dict[str, int] = {}
         self._versions: dict[str, int] = {}
-        self._moved: dict[tuple[int, int], int] = {}
-        self._grown: Counter[tuple[int, int]] = Counter()
-        self._renamed: dict[tuple[int, int], dict[str, Any]] = {}
+        self._edits: dict[str, list[Changes]] = {}
 
     def add(self, one: Recorded) -> None:
         run_id, event = one.name, one.event
         match event:
+            case Edit():
+                self._edits.setdefault(run_id, []).append(event.changes())
             case ClusteringRun.Created():
                 self._create(one)
             case ClusteringRun.QueriesAssigned():
@@ -65,10 +79,8 @@ class _Batch:
                 self._store.execute(update(runs).where(runs.c.run_id == run_id).values(values))
             case ClusteringRun.ClustersTitled():
                 self._title(run_id, event)
-            case ClusteringRun.ClusterRenamed():
-                self._rename(run_id, event)
-            case ClusteringRun.QueriesMoved():
-                self._move(run_id, event)
+            case ClusteringRun.QueriesErased():
+                self._erase(run_id, event)
             case ClusteringRun.Retired():
                 self._retire(run_id)
         self._versions[run_id] = event.originator_version
@@ -114,35 +126,36 @@ class _Batch:
         self._store.execute(update(runs).where(runs.c.run_id == one.name).values(values))
 
     def _title(self, run_id: str, event: Any) -> None:  # noqa: ANN401
-        self._write_renamed()
-        kept = update(clusters).where(
+        self._write_edits(run_id)
+        titled = update(clusters).where(
             clusters.c.run_no == self._number(run_id), clusters.c.cluster_id == bindparam("at")
         )
-        summary = {"summary_run_id": event.summary_run_id}
-        self._store.execute(kept.values(summary), [{"at": one["cluster_id"]} for one in event.titles])
-        for name in ("title", "description"):
-            free = kept.where(clusters.c[f"{name}_edited"].is_(False)).values({name: bindparam("new")})
-            rows = [{"at": one["cluster_id"], "new": one[name]} for one in event.titles]
-            self._store.execute(free, rows)
-
-    def _rename(self, run_id: str, event: Any) -> None:  # noqa: ANN401
-        key = (self._number(run_id), event.cluster_id)
-        before = self._renamed.get(key, {"title_edited": False, "description_edited": False})
-        self._renamed[key] = {
-            "new_title": event.title,
-            "new_description": event.description,
-            "title_edited": before["title_edited"] or event.title != event.was_title,
-            "description_edited": before["description_edited"] or event.description != event.was_description,
+        rows = [
+            {"at": one["cluster_id"], "new_title": one["title"], "new_description": one["description"]}
+            for one in event.titles
+        ]
+        names = {
+            "named_title": bindparam("new_title"),
+            "named_description": bindparam("new_description"),
+            "summary_run_id": event.summary_run_id,
         }
+        self._store.execute(titled.values(names), rows)
 
-    def _move(self, run_id: str, event: Any) -> None:  # noqa: ANN401
+    def _erase(self, run_id: str, event: Any) -> None:  # noqa: ANN401
+        self._write_edits(run_id)
         run_no = self._number(run_id)
-        for query_id, was in zip(event.query_ids, event.was, strict=True):
-            self._moved[run_no, query_id] = event.cluster_id
-            self._grown[run_no, was] -= 1
-            self._grown[run_no, event.cluster_id] += 1
+        gone = (
+            delete(memberships)
+            .where(memberships.c.run_no == run_no, memberships.c.query_id == _any(event.query_ids))
+            .returning(memberships.c.cluster_id)
+        )
+        left = Counter(self._store.execute(gone).scalars())
+        self._grow(run_no, Counter({label: -count for label, count in left.items()}))
+        fewer = update(runs).where(runs.c.run_no == run_no)
+        self._store.execute(fewer.values(num_queries=runs.c.num_queries - left.total()))
 
     def _retire(self, run_id: str) -> None:
+        self._edits.pop(run_id, None)
         run_no = self._number(run_id)
         for table in (memberships, clusters, runs):
             self._store.execute(delete(table).where(table.c.run_no == run_no))
@@ -150,59 +163,74 @@ class _Batch:
     # --- writing what was folded
 
     def write(self) -> None:
-        self._write_renamed()
-        at = {"at_run": 0, "at_query": 0}
-        move = update(memberships).where(
-            memberships.c.run_no == bindparam("at_run"), memberships.c.query_id == bindparam("at_query")
-        )
-        rows = [
-            dict(zip((*at, "new"), (*key, cluster_id), strict=True))
-            for key, cluster_id in self._moved.items()
-        ]
-        if rows:
-            self._store.execute(move.values(cluster_id=bindparam("new")), rows)
-        grow = update(clusters).where(
-            clusters.c.run_no == bindparam("at_run"), clusters.c.cluster_id == bindparam("at_cluster")
-        )
-        grown = [
-            {"at_run": run_no, "at_cluster": cluster_id, "more": more}
-            for (run_no, cluster_id), more in self._grown.items()
-            if more
-        ]
-        if grown:
-            self._store.execute(grow.values(size=clusters.c.size + bindparam("more")), grown)
+        for run_id in list(self._edits):
+            self._write_edits(run_id)
         versions = [{"at": run_id, "new": version} for run_id, version in self._versions.items()]
         if versions:
             statement = update(runs).where(runs.c.run_id == bindparam("at"))
             self._store.execute(statement.values(version=bindparam("new")), versions)
-        self._moved.clear()
-        self._grown.clear()
-        self._versions.clear()
 
-    def _write_renamed(self) -> None:
-        if not self._renamed:
-            return
-        statement = update(clusters).where(
-            clusters.c.run_no == bindparam("at_run"), clusters.c.cluster_id == bindparam("at_cluster")
-        )
-        rows = [
-            {"at_run": run_no, "at_cluster": cluster_id, **{f"b_{k}": v for k, v in new.items()}}
-            for (run_no, cluster_id), new in self._renamed.items()
-        ]
-        self._store.execute(
-            statement.values(
-                title=bindparam("b_new_title"),
-                description=bindparam("b_new_description"),
-                title_edited=clusters.c.title_edited | bindparam("b_title_edited", type_=Boolean),
-                description_edited=clusters.c.description_edited
-                | bindparam("b_description_edited", type_=Boolean),
-            ),
-            rows,
-        )
-        self._renamed.clear()
+    def _write_edits(self, run_id: str) -> None:
+        """The edits of a run so far, as one: each row is written once."""
+        if parts := self._edits.pop(run_id, None):
+            run_no, changes = self._number(run_id), Changes.composed(parts)
+            for cluster_id, (was, now) in changes.clusters.items():
+                self._write_cluster(run_no, cluster_id, was, now)
+            if more := _more_clusters(changes):
+                grow = update(runs).where(runs.c.run_no == run_no)
+                self._store.execute(grow.values(num_clusters=runs.c.num_clusters + more))
+            if len(changes.query_ids):
+                self._store.execute(_relabelled(run_no, changes))
+                grown = Counter(changes.now.tolist())
+                grown.subtract(changes.was.tolist())
+                self._grow(run_no, grown)
+
+    def _write_cluster(self, run_no: int, cluster_id: int, was: Fields, now: Fields) -> None:
+        here = and_(clusters.c.run_no == run_no, clusters.c.cluster_id == cluster_id)
+        if now is None:
+            self._store.execute(delete(clusters).where(here))
+        elif was is None:
+            row = {"run_no": run_no, "cluster_id": cluster_id, "size": 0, **now}
+            self._store.execute(insert(clusters).values(row))
+        else:
+            values = {**now, **({"flags": now["flags"] or []} if "flags" in now else {})}
+            self._store.execute(update(clusters).where(here).values(values))
+
+    def _grow(self, run_no: int, grown: Counter[int]) -> None:
+        rows = [{"at": one, "more": more} for one, more in sorted(grown.items()) if more]
+        if rows:
+            grow = update(clusters).where(
+                clusters.c.run_no == run_no, clusters.c.cluster_id == bindparam("at")
+            )
+            self._store.execute(grow.values(size=clusters.c.size + bindparam("more")), rows)
 
 
-def _membership_rows(run_no: int, event: Any) -> Iterator[tuple[int, int, int, float]]:  # noqa: ANN401
+def _more_clusters(changes: Changes) -> int:
+    """How many more there are than before, noise not counted."""
+    states = [state for cluster_id, state in changes.clusters.items() if cluster_id != NOISE]
+    return sum(was is None for was, _ in states) - sum(now is None for _, now in states)
+
+
+def _any(query_ids: Sequence[int]) -> Any:  # noqa: ANN401
+    return any_(literal(list(query_ids), ARRAY(BigInteger)))
+
+
+def _relabelled(run_no: int, changes: Changes) -> Any:  # noqa: ANN401
+    """One statement for any number of queries."""
+    ids, labels = changes.query_ids.tolist(), changes.now.tolist()
+    new = (
+        func.unnest(literal(ids, ARRAY(BigInteger)), literal(labels, ARRAY(Integer)))
+        .table_valued("query_id", "label")
+        .render_derived(name="new")
+    )
+    return (
+        update(memberships)
+        .where(memberships.c.run_no == run_no, memberships.c.query_id == new.c.query_id)
+        .values(cluster_id=new.c.label)
+    )
+
+
+def _membership_rows(run_no: int, event: Any) -> Iterator[tuple[int, int, int, int, float]]:  # noqa: ANN401
     columns = (unpack(event.query_ids), unpack(event.cluster_ids), unpack(event.confidence))
     for query_id, cluster_id, confidence in zip(*(column.tolist() for column in columns), strict=True):
-        yield run_no, query_id, cluster_id, confidence / CONFIDENCE_UNIT
+        yield run_no, query_id, cluster_id, cluster_id, confidence / CONFIDENCE_UNIT

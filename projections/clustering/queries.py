@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select, text, true
 
-from projections.clustering.tables import clusters, memberships, runs
+from projections.clustering.tables import clusters, memberships, runs, shown_confidence
 from projections.datasets import queries
 from projections.summaries import summaries, summary_runs
 
@@ -65,6 +65,10 @@ def _shown(run_no: int, summary_run_id: str | None) -> Select[Any]:
             title("description").label("description"),
             clusters.c.title_edited,
             clusters.c.description_edited,
+            clusters.c.coherence_score,
+            clusters.c.quality,
+            clusters.c.notes,
+            clusters.c.flags,
             source.label("summary_run_id"),
         )
         .select_from(clusters.outerjoin(summaries, theirs))
@@ -104,7 +108,7 @@ def members(
 ) -> list[dict[str, Any]]:
     """Queries of a cluster in ascending order of id, with their confidence; `after`: a query id."""
     statement = (
-        select(queries, memberships.c.confidence)
+        select(queries, memberships.c.assigned_to, shown_confidence.label("confidence"))
         .join(memberships, memberships.c.query_id == queries.c.query_id)
         .where(memberships.c.run_no == run_no, memberships.c.cluster_id == cluster_id)
         .order_by(memberships.c.query_id)
@@ -114,6 +118,12 @@ def members(
     if after is not None:
         statement = statement.where(memberships.c.query_id > after)
     return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def count_members(connection: Connection, run_no: int, cluster_id: int) -> int:
+    """How many queries have this label."""
+    where = (memberships.c.run_no == run_no, memberships.c.cluster_id == cluster_id)
+    return int(connection.execute(select(func.count()).select_from(memberships).where(*where)).scalar_one())
 
 
 def representatives(

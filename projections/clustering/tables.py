@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, Table, Text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    DateTime,
+    Index,
+    Integer,
+    Table,
+    Text,
+    case,
+)
 from sqlalchemy.dialects.postgresql import JSONB, REAL
 
 from projections.base import read_model
@@ -37,12 +49,21 @@ clusters = Table(
     Column("run_no", Integer, primary_key=True),
     Column("cluster_id", Integer, primary_key=True),
     Column("size", BigInteger, nullable=False),
-    Column("title", Text),
-    Column("description", Text),
-    Column("title_edited", Boolean, nullable=False, server_default="false"),
-    Column("description_edited", Boolean, nullable=False, server_default="false"),
+    Column("named_title", Text),
+    Column("named_description", Text),
     Column("summary_run_id", Text),
+    Column("own_title", Text),
+    Column("own_description", Text),
+    Column("title", Text, Computed("coalesce(own_title, named_title)")),
+    Column("description", Text, Computed("coalesce(own_description, named_description)")),
+    Column("title_edited", Boolean, Computed("own_title IS NOT NULL")),
+    Column("description_edited", Boolean, Computed("own_description IS NOT NULL")),
+    Column("coherence_score", Integer),
+    Column("quality", Text),
+    Column("notes", Text),
+    Column("flags", ARRAY(Text), nullable=False, server_default="{}"),
 )
+"""`named_…` is a summary's, `own_…` a person's, which is shown before the other."""
 
 memberships = Table(
     "memberships",
@@ -50,8 +71,17 @@ memberships = Table(
     Column("run_no", Integer, primary_key=True),
     Column("query_id", BigInteger, primary_key=True),
     Column("cluster_id", Integer, nullable=False),
+    Column("assigned_to", Integer, nullable=False),
     Column("confidence", REAL),
 )
-"""`run_no` is the position of the run's first event: short, and the same in every rebuild."""
+"""`run_no` is the position of the run's first event: short, and the same in every rebuild.
+
+`assigned_to` and `confidence` are what the algorithm found, and never change; `cluster_id` is where people
+have the query now, ORPHAN where that is nowhere.
+"""
+
+shown_confidence = case((memberships.c.cluster_id == memberships.c.assigned_to, memberships.c.confidence))
+"""How sure the algorithm was; nothing where a person put the query elsewhere."""
+
 Index("memberships_of_cluster", memberships.c.run_no, memberships.c.cluster_id, memberships.c.query_id)
 Index("memberships_of_query", memberships.c.query_id)

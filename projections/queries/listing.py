@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, Connection, Integer, and_, any_, func, literal, select
 
-from projections.clustering import clusters, memberships, runs
+from projections.clustering import clusters, memberships, runs, shown_confidence
 from projections.datasets import datasets, queries
 from projections.queries.filters import QueryFilter, among, narrowed
 
@@ -69,7 +69,7 @@ def clusters_of(
             runs.c.run_id,
             memberships.c.cluster_id,
             clusters.c.title,
-            memberships.c.confidence.label("confidence_score"),
+            shown_confidence.label("confidence_score"),
         )
         .join(runs, runs.c.run_no == memberships.c.run_no)
         .outerjoin(clusters, titled)

@@ -10,7 +10,7 @@ import pytest
 
 from domain.base import Conflict, DomainError, Invalid, NotFound
 from domain.clustering import Cluster, ClusteringRun
-from domain.clustering.run import MAX_DESCRIPTION, MAX_TITLE
+from domain.clustering.cluster import MAX_DESCRIPTION, MAX_TITLE
 from domain.values import NOISE, unpack
 from tests.given import given
 from tests.runs import CENTROIDS, SPACE, assign, complete, completed_run, requested_run, titles

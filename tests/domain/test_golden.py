@@ -22,7 +22,8 @@ from eventsourcing.utils import resolve_topic
 from pydantic import TypeAdapter, ValidationError
 
 from adapters.event_store.store import AGGREGATES
-from domain.base import Aggregate, DomainEvent, event
+from docs.generate_events import recorded
+from domain.base import Aggregate, event
 from domain.clustering import Cluster, ClusteringRun, Partition
 from domain.values import NOISE
 from tests.runs import MAPPER, completed_run, requested_run
@@ -39,8 +40,7 @@ def version_of(kind: type) -> int:
 
 def recorded_types() -> dict[str, type]:
     """Topic → class of everything that an aggregate records; a snapshot only where one is taken."""
-    kinds = [kind for aggregate in AGGREGATES for kind in vars(aggregate).values() if isinstance(kind, type)]
-    return {kind.TOPIC: kind for kind in kinds if issubclass(kind, DomainEvent) and hasattr(kind, "TOPIC")}
+    return {kind.TOPIC: kind for aggregate in AGGREGATES for kind in recorded(aggregate)}
 
 
 def fields_of(kind: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -115,21 +115,22 @@ def test_fields_change_only_with_the_version(golden: dict[str, Any]) -> None:
 
 
 def test_a_snapshot_of_before_makes_the_run_of_today() -> None:
-    run = decoded(json.loads((FOLDER / "clustering.snapshot.v1.json").read_text())).mutate(None)
+    run = decoded(json.loads((FOLDER / "clustering.state.v1.json").read_text())).mutate(None)
     assert type(run) is ClusteringRun
     assert set(vars(run)) == set(vars(requested_run()))
     assert run.partition == Partition(np.array([1, 2, 3]), np.array([0, 1, 0], np.int32))
     assert run.clusters[1] == Cluster("Cards", "About cards.", True, False, run.clusters[0].summary_run_id)
     assert isinstance(run.created_on, datetime)
     run.rename(0, "Bread", None)
-    assert run.move(3, 1) == 0
+    assert run.move([3], 0)[0] == {3: 0}
 
 
 def test_the_state_in_a_snapshot_is_that_of_the_present_aggregate() -> None:
-    golden = json.loads((FOLDER / "clustering.snapshot.v1.json").read_text())
+    golden = json.loads((FOLDER / "clustering.state.v1.json").read_text())
     taken = ClusteringRun.Snapshot.take(completed_run([0, NOISE]))
     assert set(golden["data"]["state"]) == set(taken.state), "an old snapshot would lack what is new"
-    assert set(golden["data"]["state"]["clusters"][0][1]) == {f.name for f in dataclasses.fields(Cluster)}
+    written = {name for _, fields in golden["data"]["state"]["clusters"] for name in fields}
+    assert written <= {field.name for field in dataclasses.fields(Cluster)}
 
 
 # --- these tests can fail

@@ -1,0 +1,10 @@
+"""Edits to the clusters of a run, their history, and the taking back of them."""
+
+from fastapi import APIRouter
+
+from api.curation import edits, history, orphans
+from api.queries import curation_router
+
+router = APIRouter(prefix="/api/curation", tags=["curation"])
+for _part in (curation_router, edits.router, history.router, orphans.router):
+    router.include_router(_part)

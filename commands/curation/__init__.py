@@ -1,0 +1,31 @@
+"""Edits that people make to the clusters of a run, and the taking back of them."""
+
+from commands.bus import Handler
+from commands.curation import edits, reversal
+from commands.curation.edits import (
+    AnnotateCluster,
+    DeleteCluster,
+    FlagCluster,
+    MergeClusters,
+    MoveQueries,
+    MoveQuery,
+    RenameCluster,
+    SplitCluster,
+)
+from commands.curation.reversal import ReverseEdit, edit_in_full
+
+__all__ = [
+    "HANDLERS",
+    "AnnotateCluster",
+    "DeleteCluster",
+    "FlagCluster",
+    "MergeClusters",
+    "MoveQueries",
+    "MoveQuery",
+    "RenameCluster",
+    "ReverseEdit",
+    "SplitCluster",
+    "edit_in_full",
+]
+
+HANDLERS: dict[type, Handler] = {**edits.HANDLERS, **reversal.HANDLERS}

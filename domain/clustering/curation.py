@@ -1,0 +1,300 @@
+"""What people may do to the clusters of a run: each edit is decided here, and is one event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from domain.base import Aggregate, Conflict, Invalid, NotFound
+from domain.clustering import edits
+from domain.clustering.changes import Changes
+from domain.clustering.cluster import (
+    MAX_DESCRIPTION,
+    MAX_FLAG,
+    MAX_FLAGS,
+    MAX_TITLE,
+    Cluster,
+    check_metadata,
+    check_text,
+)
+from domain.clustering.history import History, Plan
+from domain.clustering.partition import Partition
+from domain.values import ERASED, ORPHAN, QueryIds
+
+SHOWN_IDS = 20
+"""Ids that an error names, at most."""
+
+
+class Curation(Aggregate):
+    """The part of a run that people edit. Decisions read the state and may refuse; events change it."""
+
+    ClusterRenamed = edits.ClusterRenamed
+    QueriesMoved = edits.QueriesMoved
+    ClustersMerged = edits.ClustersMerged
+    ClusterSplit = edits.ClusterSplit
+    ClusterDeleted = edits.ClusterDeleted
+    MetadataChanged = edits.MetadataChanged
+    FlagsChanged = edits.FlagsChanged
+    EditsUndone = edits.EditsUndone
+    EditsRedone = edits.EditsRedone
+    ProposalAccepted = edits.ProposalAccepted
+    CarriedOver = edits.CarriedOver
+    QueriesErased = edits.QueriesErased
+
+    if TYPE_CHECKING:  # the library would make fields of these
+        run_id: str
+        dataset: str
+        status: str
+        partition: Partition
+        clusters: dict[int, Cluster]
+        next_cluster_id: int
+        history: History
+
+    # --- words
+
+    def rename(self, cluster_id: int, title: str | None, description: str | None) -> Cluster:
+        """Give a cluster another title or description; None keeps what is there. Returns what was before."""
+        self.check_editable()
+        if title is None and description is None:
+            raise Invalid("give a title, a description or both")
+        was = self.cluster(cluster_id)
+        title = was.title if title is None else check_text("title", title, MAX_TITLE)
+        if description is None:
+            description = was.description
+        else:
+            check_text("description", description, MAX_DESCRIPTION)
+        if (title, description) != (was.title, was.description):
+            edited = {"title": was.title_edited, "description": was.description_edited}
+            self.trigger_event(
+                self.ClusterRenamed,
+                cluster_id=cluster_id,
+                was_title=was.title,
+                title=title,
+                was_description=was.description,
+                description=description,
+                was_edited=[name for name, by_person in edited.items() if by_person],
+            )
+        return was
+
+    def annotate(self, cluster_id: int, metadata: Mapping[str, Any]) -> None:
+        """Set `coherence_score`, `quality` or `notes`; None takes one away, what is not given stays."""
+        self.check_editable()
+        was = self.cluster(cluster_id).fields()
+        now = {name: value for name, value in check_metadata(metadata).items() if value != was.get(name)}
+        if now:
+            old = {name: was.get(name) for name in now}
+            self._edit(
+                self.MetadataChanged, Changes(clusters={cluster_id: (old, now)}), cluster_id=cluster_id
+            )
+
+    def flag(self, cluster_id: int, add: Sequence[str], remove: Sequence[str] = ()) -> None:
+        """Add and remove flags. One that is there, or is not, stays as it is."""
+        self.check_editable()
+        was = self.cluster(cluster_id).flags
+        if both := set(add) & set(remove):
+            raise Invalid(f"flags to be both added and removed: {', '.join(sorted(both))}")
+        for one in add:
+            check_text("flag", one, MAX_FLAG)
+        kept = [one for one in was if one not in set(remove)]
+        added = [one for one in dict.fromkeys(add) if one not in was]
+        if len(kept) + len(added) > MAX_FLAGS:
+            raise Invalid(f"cluster {cluster_id} would have {len(kept) + len(added)} flags of {MAX_FLAGS}")
+        removed = [one for one in was if one not in kept]
+        if added or removed:
+            changes = Changes(clusters={cluster_id: ({"flags": list(was)}, {"flags": [*kept, *added]})})
+            self._edit(self.FlagsChanged, changes, cluster_id=cluster_id, added=added, removed=removed)
+
+    # --- members
+
+    def move(self, query_ids: Sequence[int], cluster_id: int) -> tuple[dict[int, int], dict[int, str]]:
+        """Put queries into a cluster, as one edit.
+
+        Returns for each that is there its label before, and for each that cannot be moved the reason.
+        """
+        self.check_editable()
+        self.target(cluster_id)
+        wanted = list(dict.fromkeys(query_ids))
+        failed = {one: f"query {one} is not part of run {self.run_id}" for one in self.unknown(wanted)}
+        there = np.array(sorted(set(wanted) - set(failed)), np.int64)
+        was = self.partition.labels_of(there)
+        moving = was != cluster_id
+        if moving.any():
+            self.trigger_event(
+                self.QueriesMoved,
+                query_ids=there[moving].tolist(),
+                was=was[moving].tolist(),
+                cluster_id=cluster_id,
+            )
+        return dict(zip(there.tolist(), was.tolist(), strict=True)), failed
+
+    def merge(
+        self,
+        source_ids: Sequence[int],
+        target_id: int,
+        title: str | None = None,
+        description: str | None = None,
+    ) -> int:
+        """Put the members of the sources into the target; the sources cease to be. Returns how many moved."""
+        self.check_editable()
+        sources = sorted(set(source_ids))
+        if not sources:
+            raise Invalid("source_cluster_ids is empty: name the clusters to merge into the target")
+        if target_id in sources:
+            raise Invalid(f"cluster {target_id} cannot be merged into itself; leave it out of the sources")
+        target = self.target(target_id)
+        clusters = {one: (self.target(one).fields(), None) for one in sources}
+        moving = np.isin(self.partition.labels, sources)
+        ids, was = self.partition.query_ids[moving], self.partition.labels[moving]
+        words = _words(target, title, description)
+        changes = Changes.of(ids, was, target_id, {**clusters, **({target_id: words} if words else {})})
+        self._edit(self.ClustersMerged, changes, source_cluster_ids=sources, target_cluster_id=target_id)
+        return len(ids)
+
+    def split(
+        self, cluster_id: int, query_ids: Sequence[int], title: str, description: str | None
+    ) -> tuple[int, int]:
+        """Put some members into a new cluster. Returns its id, and how many moved."""
+        self.check_editable()
+        self.cluster(cluster_id)
+        wanted = np.unique(np.array(query_ids, np.int64))
+        if not len(wanted):
+            raise Invalid("query_ids is empty: name the queries that the new cluster is to have")
+        members = self.partition.members(cluster_id)
+        if strangers := wanted[~np.isin(wanted, members)].tolist():
+            raise Conflict(
+                f"{len(strangers)} queries are not in cluster {cluster_id}: {_named(strangers)}",
+                [{"query_id": one, "detail": f"not in cluster {cluster_id}"} for one in strangers],
+            )
+        if len(wanted) == len(members):
+            raise Conflict(f"these are all {len(members)} queries of cluster {cluster_id}; rename it instead")
+        new_id = self.next_cluster_id
+        own = {"own_title": check_text("new_title", title, MAX_TITLE), "own_description": None}
+        if description:
+            own["own_description"] = check_text("new_description", description, MAX_DESCRIPTION)
+        made: dict[int, Any] = {new_id: (None, Cluster.of(own).fields())}
+        changes = Changes.of(wanted, np.full(len(wanted), cluster_id), new_id, made)
+        self._edit(self.ClusterSplit, changes, cluster_id=cluster_id, new_cluster_id=new_id)
+        return new_id, len(wanted)
+
+    def delete(self, cluster_id: int, move_to: int | None) -> int:
+        """Remove a cluster: its members become orphans or go to another. Returns how many they were."""
+        self.check_editable()
+        was = self.cluster(cluster_id).fields()
+        if move_to == cluster_id:
+            raise Invalid(f"cluster {cluster_id} is to be deleted; its queries cannot be moved to it")
+        if move_to is not None:
+            self.target(move_to)
+        ids = self.partition.members(cluster_id)
+        label = ORPHAN if move_to is None else move_to
+        changes = Changes.of(ids, np.full(len(ids), cluster_id), label, {cluster_id: (was, None)})
+        self._edit(self.ClusterDeleted, changes, cluster_id=cluster_id, move_to_cluster_id=move_to)
+        return len(ids)
+
+    def erase(self, query_ids: QueryIds) -> None:
+        """Forget these queries, whose conversations were erased. Those that are not here are passed over."""
+        at, _ = self.partition.places(query_ids)
+        there = at[self.partition.labels[at] != ERASED]
+        if len(there):
+            ids = self.partition.query_ids[there]
+            self.trigger_event(self.QueriesErased, query_ids=ids.tolist())
+
+    # --- taking back
+
+    def plan(self, version: int, changes: Mapping[int, Changes], *, redo: bool) -> Plan:
+        """What an undo (or redo) of the edit, undo or redo at this version comes to.
+
+        `changes`: those of all edits in `concerned_by`. Raises NotFound, and Conflict where nothing is left
+        to be taken back.
+        """
+        edits_, redo = self._meant(version, redo=redo)
+        if not edits_:
+            state = "not undone" if redo else "not in force"
+            raise Conflict(f"edit {version} of run {self.run_id} is {state}")
+        plan = (self.history.plan_redo if redo else self.history.plan_undo)(edits_, changes)
+        return Plan(plan.edits, plan.blockers, self._without_erased(plan.changes), redo, plan.refused)
+
+    def concerned_by(self, version: int, *, redo: bool) -> set[int]:
+        """The versions of all edits whose changes `plan` must know."""
+        edits_, redo = self._meant(version, redo=redo)
+        return (self.history.concerned_by_redo if redo else self.history.concerned_by_undo)(edits_)
+
+    def take_back(self, plan: Plan) -> None:
+        """Do what was planned, by one compensating event."""
+        self.check_editable()
+        partition = plan.changes.apply(self.partition, dict(self.clusters))
+        for cluster_id in (one for one, (_, now) in plan.changes.clusters.items() if now is None):
+            if left := partition.members(cluster_id).tolist():
+                raise Conflict(
+                    f"cluster {cluster_id} would go, but has {len(left)} queries that came to it later;"
+                    f" move them first: {_named(left)}",
+                    [{"query_id": one} for one in left[:SHOWN_IDS]],
+                )
+        self._edit(self.EditsRedone if plan.redo else self.EditsUndone, plan.changes, edits=plan.edits)
+
+    def _meant(self, version: int, *, redo: bool) -> tuple[list[int], bool]:
+        """Which edits, and whether they are put back: the undo of an undo is a redo, and so on."""
+        found = self.history.to_redo(version) if redo else self.history.to_undo(version)
+        if found is not None:
+            return found, redo
+        return (self.history.to_undo(version) if redo else self.history.to_redo(version)) or [], not redo
+
+    def _without_erased(self, changes: Changes) -> Changes:
+        erased = self.partition.query_ids[self.partition.labels == ERASED]
+        return changes.without(erased) if len(erased) else changes
+
+    # --- questions
+
+    def cluster(self, cluster_id: int) -> Cluster:
+        try:
+            return self.clusters[cluster_id]
+        except KeyError:
+            raise NotFound(f"run {self.run_id} has no cluster {cluster_id}") from None
+
+    def target(self, cluster_id: int) -> Cluster:
+        """A cluster that a request names beside the one it is about."""
+        if cluster_id not in self.clusters:
+            raise Conflict(f"run {self.run_id} has no cluster {cluster_id}", [{"cluster_id": cluster_id}])
+        return self.clusters[cluster_id]
+
+    def label_of(self, query_id: int) -> int:
+        """The cluster of a query, or ORPHAN. Raises NotFound."""
+        label = self.partition.cluster_of(query_id)
+        if label is None or label == ERASED:
+            raise NotFound(f"query {query_id} is not part of run {self.run_id}")
+        return label
+
+    def unknown(self, query_ids: Sequence[int]) -> list[int]:
+        """Those of these queries that the run does not have, or has no more."""
+        possible = [one for one in query_ids if 0 <= one < 2**63]
+        at, missing = self.partition.places(possible)
+        erased = self.partition.query_ids[at[self.partition.labels[at] == ERASED]].tolist()
+        absent = {*missing, *erased, *(set(query_ids) - set(possible))}
+        return [one for one in query_ids if one in absent]
+
+    def check_editable(self) -> None:
+        if self.status == "retired":
+            raise NotFound(f"run {self.run_id} was cleared together with data set {self.dataset!r}")
+        if self.status != "completed":
+            raise Conflict(f"run {self.run_id} is {self.status}: only a completed run can be edited")
+
+    def _edit(self, kind: type[edits.WithChanges], changes: Changes, **fields: Any) -> None:  # noqa: ANN401
+        self.trigger_event(kind, moves=changes.moves(), clusters=changes.cluster_rows(), **fields)
+
+
+def _words(
+    target: Cluster, title: str | None, description: str | None
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """What the target of a merge was called and is called from now on, where that is another."""
+    now: dict[str, Any] = {}
+    if title is not None and title != target.title:
+        now["own_title"] = check_text("new_title", title, MAX_TITLE)
+    if description is not None and description != target.description:
+        now["own_description"] = check_text("new_description", description, MAX_DESCRIPTION)
+    return ({name: getattr(target, name) for name in now}, now) if now else None
+
+
+def _named(ids: Sequence[int]) -> str:
+    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
+    return ", ".join(map(str, ids[:SHOWN_IDS])) + more
