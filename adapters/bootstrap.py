@@ -16,6 +16,7 @@ from adapters.database import Database, Listener
 from adapters.event_store import PostgresEventStore
 from adapters.event_store.recorder import CHANNEL as LOG_CHANNEL
 from adapters.jobs import PoliciesProjection, Queue, Worker
+from adapters.matching import best_pairs
 from adapters.migrations import migrate
 from adapters.points import Indexer, Points
 from adapters.postgres import Embedded, start_embedded
@@ -229,6 +230,7 @@ def _fill(settings: Settings, database: Database, embedded: Embedded | None, *, 
         "embedders": SettingsEmbedders(settings),
         "clusterer": LocalClusterer(threads=settings.threads),
         "namers": SettingsNamers(),
+        "assign": best_pairs,
     }
     return Container(
         settings=settings,

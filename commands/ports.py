@@ -28,7 +28,8 @@ class Outcome:
     """What a handler decided: aggregates with new events, the answer, and what lies beside the log.
 
     `contents` (digest → bytes) and `conversations` (of `dataset`; `forget_conversations` clears its index)
-    are stored in the transaction of the events.
+    are stored in the transaction of the events. `causes` ((stream, version) → what caused that event) stands
+    for the cause of the command where events of one command have causes of their own.
     """
 
     aggregates: tuple[Aggregate, ...]
@@ -37,6 +38,7 @@ class Outcome:
     dataset: str | None = None
     conversations: Sequence[NewConversation] = ()
     forget_conversations: bool = False
+    causes: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

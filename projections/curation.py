@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     ARRAY,
+    REAL,
     BigInteger,
     Column,
     Connection,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     and_,
     any_,
     func,
+    insert,
     select,
     update,
 )
@@ -53,6 +55,21 @@ edits = Table(
 """
 Index("edits_of_run", edits.c.run_id, edits.c.version, unique=True)
 
+carry_overs = Table(
+    "carry_overs",
+    tables,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("run_id", Text, nullable=False, index=True),
+    Column("from_run_id", Text, nullable=False),
+    Column("from_version", Integer, nullable=False),
+    Column("threshold", REAL, nullable=False),
+    Column("links", JSONB, nullable=False),
+    Column("undecided", JSONB, nullable=False),
+    Column("edits", Integer, nullable=False),
+    Column("timestamp", DateTime(timezone=True), nullable=False),
+)
+"""What became of the clusters of another run in this one, and which of its edits need a decision."""
+
 SHOWN_IDS = 20
 """Query ids of a move that the history shows; `GET /api/curation/edits/{edit_id}` has all."""
 
@@ -73,6 +90,8 @@ class CurationProjection:
                     self._mark(store, one, one.position)
                 case ClusteringRun.EditsRedone():
                     self._mark(store, one, None)
+                case ClusteringRun.CarriedOver():
+                    store.execute(insert(carry_overs).values(_carry_over(one)))
 
     def _mark(self, store: ReadStore, one: Recorded, undone_by: int | None) -> None:
         theirs = and_(edits.c.run_id == one.name, edits.c.version.in_(one.event.edits))
@@ -98,7 +117,29 @@ def _row(one: Recorded) -> tuple[Any, ...]:
     )
 
 
-_BULKY = {"originator_id", "originator_version", "timestamp", "query_ids", "was", "moves", "lineage"}
+def _carry_over(one: Recorded) -> dict[str, Any]:
+    event = one.event
+    same = ("from_run_id", "from_version", "threshold", "undecided")
+    return {
+        "position": one.position,
+        "run_id": one.name,
+        **{name: getattr(event, name) for name in same},
+        "links": event.lineage,
+        "edits": len(event.edits),
+        "timestamp": one.recorded_at,
+    }
+
+
+_BULKY = {
+    "originator_id",
+    "originator_version",
+    "timestamp",
+    "query_ids",
+    "was",
+    "moves",
+    "lineage",
+    "undecided",
+}
 
 
 def _details(event: Any, changes: Changes) -> dict[str, Any]:  # noqa: ANN401
@@ -135,3 +176,9 @@ def list_edits(
         where.append(edits.c.position < after)
     page = select(edits).where(*where).order_by(edits.c.position.desc()).limit(limit).offset(offset)
     return [dict(row) for row in connection.execute(page).mappings()], total
+
+
+def lineage_of(connection: Connection, run_id: str) -> list[dict[str, Any]]:
+    """What was carried over into a run, newest first."""
+    found = select(carry_overs).where(carry_overs.c.run_id == run_id).order_by(carry_overs.c.position.desc())
+    return [dict(row) for row in connection.execute(found).mappings()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 from uuid import UUID
 
@@ -72,6 +72,7 @@ class LogRecorder(ApplicationRecorder):
         stored_events: Sequence[StoredEvent],
         *,
         meta: dict[str, Any] | None = None,
+        causes: Mapping[tuple[str, int], str] | None = None,
         before: Sequence[Write] = (),
         after: Sequence[Write] = (),
         **_: Any,  # noqa: ANN401
@@ -84,7 +85,7 @@ class LogRecorder(ApplicationRecorder):
             with self._database.connection() as connection, connection.cursor() as cursor:
                 for write in before:
                     write(cursor, None)
-                positions = self._append(cursor, stored_events, meta or {}) if stored_events else []
+                positions = self._append(cursor, stored_events, meta or {}, causes or {})
                 for write in after:
                     write(cursor, positions[-1] if positions else None)
                 if positions:
@@ -94,17 +95,24 @@ class LogRecorder(ApplicationRecorder):
             raise IntegrityError(str(error)) from error
 
     def _append(
-        self, cursor: psycopg.Cursor[Any], events: Sequence[StoredEvent], meta: dict[str, Any]
+        self,
+        cursor: psycopg.Cursor[Any],
+        events: Sequence[StoredEvent],
+        meta: dict[str, Any],
+        causes: Mapping[tuple[str, int], str],
     ) -> list[int]:
+        if not events:
+            return []
         _append_lock(cursor)
         head = _head(cursor)
         stamp = json.dumps(meta)
         columns = "position, stream, version, type, data, meta"
         with cursor.copy(f"COPY log.events ({columns}) FROM STDIN") as copy:
             for position, e in enumerate(events, head + 1):
-                copy.write_row(
-                    (position, e.originator_id, e.originator_version, e.topic, e.state.decode(), stamp)
-                )
+                stream, version = str(e.originator_id), e.originator_version
+                cause = causes.get((stream, version))
+                noted = json.dumps({**meta, "causation_id": cause}) if cause else stamp
+                copy.write_row((position, stream, version, e.topic, e.state.decode(), noted))
         return list(range(head + 1, head + 1 + len(events)))
 
     def select_events(

@@ -221,7 +221,11 @@ class PostgresEventStore:
         after = [_record_answer(now, outcome.answer)] if now.idempotency_key else []
         try:
             recordings = self.application.save(
-                *outcome.aggregates, meta=_meta(now, command), before=before, after=after
+                *outcome.aggregates,
+                meta=_meta(now, command),
+                causes=outcome.causes,
+                before=before,
+                after=after,
             )
         except IntegrityError as error:
             raise VersionConflict("the same thing was changed by somebody else at the same moment") from error

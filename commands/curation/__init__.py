@@ -1,7 +1,8 @@
 """Edits that people make to the clusters of a run, and the taking back of them."""
 
 from commands.bus import Handler
-from commands.curation import edits, reversal
+from commands.curation import carrying, edits, reversal
+from commands.curation.carrying import CarryOverEdits
 from commands.curation.edits import (
     AnnotateCluster,
     DeleteCluster,
@@ -17,6 +18,7 @@ from commands.curation.reversal import ReverseEdit, edit_in_full
 __all__ = [
     "HANDLERS",
     "AnnotateCluster",
+    "CarryOverEdits",
     "DeleteCluster",
     "FlagCluster",
     "MergeClusters",
@@ -28,4 +30,4 @@ __all__ = [
     "edit_in_full",
 ]
 
-HANDLERS: dict[type, Handler] = {**edits.HANDLERS, **reversal.HANDLERS}
+HANDLERS: dict[type, Handler] = {**edits.HANDLERS, **reversal.HANDLERS, **carrying.HANDLERS}

@@ -51,6 +51,7 @@ class Curation(Aggregate):
         clusters: dict[int, Cluster]
         next_cluster_id: int
         history: History
+        carried_from: list[list[Any]]
 
     # --- words
 

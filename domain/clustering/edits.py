@@ -181,6 +181,10 @@ class CarriedOver(EditsGrouped):
     lineage: list[dict[str, Any]]
     undecided: list[dict[str, Any]]
 
+    def apply(self, run: Curation) -> None:
+        super().apply(run)
+        run.carried_from.append([self.from_run_id, self.from_version])
+
 
 class QueriesErased(Aggregate.Event):
     """The conversations of these queries were erased: they count in no cluster any more, for good."""

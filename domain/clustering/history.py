@@ -86,7 +86,7 @@ class History:
             wanted = self.undos[version]
             holding = [one for one in wanted if one in self.undone and self.undone[one].until == version]
         else:
-            wanted = self.redos.get(version) or self.groups.get(version) or [version]
+            wanted = self.redos.get(version, self.groups.get(version, [version]))
             since = version if version in self.redos else None
             holding = [
                 one for one in wanted if self.in_force.get(one) == (since or self.in_force.get(one, -1))

@@ -127,6 +127,8 @@ class ClusteringRun(Curation):
         self.clusters: dict[int, Cluster] = {}
         self.next_cluster_id = 0
         self.history = History()
+        self.centroids: str | None = None
+        self.carried_from: list[list[Any]] = []
 
     # --- how it came to be
 
@@ -182,6 +184,7 @@ class ClusteringRun(Curation):
     ) -> None:
         self.status = "completed"
         self.space = space
+        self.centroids = centroids
         self.clusters = {cluster_id: Cluster() for cluster_id in range(num_clusters)}
         if (self.partition.labels == NOISE).any():
             self.clusters[NOISE] = Cluster()
