@@ -73,14 +73,12 @@ carry_overs = Table(
 SHOWN_IDS = 20
 """Query ids of a move that the history shows; `GET /api/curation/edits/{edit_id}` has all."""
 
-GROUPS = frozenset({ClusteringRun.ProposalAccepted, ClusteringRun.CarriedOver})
-
 
 class CurationProjection:
     name = "curation"
     tables = tables
     batch = BATCH
-    handles: frozenset[type] = frozenset({*ClusteringRun.EDITS, *GROUPS})
+    handles: frozenset[type] = ClusteringRun.EDITS
 
     def project(self, events: Sequence[Recorded], store: ReadStore) -> None:
         store.copy(edits, (_row(one) for one in events))
@@ -100,7 +98,7 @@ class CurationProjection:
 
 def _row(one: Recorded) -> tuple[Any, ...]:
     event = one.event
-    changes = event.changes() if type(event) in ClusteringRun.EDITS else Changes()
+    changes = event.changes()
     return (
         one.position,
         one.name,

@@ -115,7 +115,7 @@ def edit_in_full(store: EventStore, edit_id: int) -> dict[str, Any]:
     if not run.history.knows(version):
         raise NotFound(f"the event {edit_id} of run {run_id} is no edit")
     event = store.events(ClusteringRun, run_id, [version])[version]
-    changes = event.changes() if hasattr(event, "changes") else Changes()
+    changes = event.changes()
     state = run.history.state(version)
     found = {
         "edit_id": edit_id,

@@ -149,14 +149,15 @@ class EditsRedone(WithChanges):
         run.history.put_back(self.edits, self.originator_version)
 
 
-class EditsGrouped(Aggregate.Event):
-    """Edits that were made together, and that one undo takes back together."""
-
-    KIND = ""
+class EditsGrouped(Edit):
+    """Edits that were made together, and that one undo takes back together. By itself it changes nothing."""
 
     edits: list[int]
 
-    def apply(self, run: Curation) -> None:
+    def changes(self) -> Changes:
+        return Changes()
+
+    def enter(self, run: Curation) -> None:
         run.history.group(self.originator_version, self.edits)
 
 
@@ -181,8 +182,8 @@ class CarriedOver(EditsGrouped):
     lineage: list[dict[str, Any]]
     undecided: list[dict[str, Any]]
 
-    def apply(self, run: Curation) -> None:
-        super().apply(run)
+    def enter(self, run: Curation) -> None:
+        super().enter(run)
         run.carried_from.append([self.from_run_id, self.from_version])
 
 

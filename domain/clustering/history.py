@@ -70,6 +70,7 @@ class History:
             self.in_force[edit] = version
 
     def group(self, version: int, edits: Iterable[int]) -> None:
+        self.enter(version)
         self.groups[version] = list(edits)
 
     # --- what is asked
@@ -85,32 +86,30 @@ class History:
         if version in self.undos:
             wanted = self.undos[version]
             holding = [one for one in wanted if one in self.undone and self.undone[one].until == version]
+        elif version in self.redos:
+            wanted = self.redos[version]
+            holding = [one for one in wanted if self.in_force.get(one) == version]
         else:
-            wanted = self.redos.get(version, self.groups.get(version, [version]))
-            since = version if version in self.redos else None
-            holding = [
-                one for one in wanted if self.in_force.get(one) == (since or self.in_force.get(one, -1))
-            ]
+            wanted = self._with_parts(version)
+            holding = [one for one in wanted if one in self.in_force]
         if len(holding) == len(wanted):
             return "in force"
         return "partly undone" if holding else "undone"
 
+    def _with_parts(self, version: int) -> list[int]:
+        return [*self.groups.get(version, ()), version]
+
     def last(self) -> int:
-        """The newest edit in force, by when it came into force; a group for any of its edits."""
+        """The newest edit in force, by when it came into force; a group stands behind its edits."""
         if not self.in_force:
             raise Conflict("there is no edit in force that could be undone")
-        newest = max(self.in_force, key=lambda one: (self.in_force[one], one))
-        return self._group_of(newest) or newest
+        return max(self.in_force, key=self._since)
 
     def last_undone(self) -> int:
         """The newest undo of which something is still undone."""
         if not self.undone:
             raise Conflict("there is no undone edit that could be done again")
         return max(one.until for one in self.undone.values())
-
-    def _group_of(self, edit: int) -> int | None:
-        whole = (one for one, edits in self.groups.items() if edit in edits and self.state(one) == "in force")
-        return max(whole, default=None)
 
     # --- what an undo or a redo takes
 
@@ -121,7 +120,7 @@ class History:
             return None
         if version in self.redos:
             return [one for one in self.redos[version] if self.in_force.get(one) == version]
-        return [one for one in self.groups.get(version, [version]) if one in self.in_force]
+        return [one for one in self._with_parts(version) if one in self.in_force]
 
     def to_redo(self, version: int) -> list[int] | None:
         """The edits that a redo of this version puts back; None where it means an undo (of a redo)."""
@@ -131,7 +130,7 @@ class History:
         if version in self.undos:
             of_it = self.undos[version]
             return [one for one in of_it if one in self.undone and self.undone[one].until == version]
-        return [one for one in self.groups.get(version, [version]) if one in self.undone]
+        return [one for one in self._with_parts(version) if one in self.undone]
 
     def _check(self, version: int) -> None:
         if not self.knows(version):
