@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.values import ERASED, Labels, QueryIds, pack, unpack
+
+
+class _Later(NamedTuple):
+    """Other labels for some queries, that nobody has looked at yet. `size`: of these and all before."""
+
+    before: _Later | None
+    query_ids: QueryIds
+    labels: Labels
+    size: int
 
 
 class Partition:
     """Query ids in ascending order and the cluster of each. Never changed in place: an edit makes another.
 
-    1,000,000 queries are 8 MB of ids, which all versions share, and 4 MB of labels.
+    1,000,000 queries are 8 MB of ids, which all versions share, and 4 MB of labels. An edit copies them only
+    when somebody looks, so that a replay of many edits copies them once.
     """
 
-    __slots__ = ("labels", "query_ids")
+    __slots__ = ("_state", "query_ids")
 
     def __init__(self, query_ids: QueryIds, labels: Labels) -> None:
         self.query_ids = query_ids
-        self.labels = labels
+        self._state: tuple[Labels, _Later | None] = (labels, None)
+
+    @property
+    def labels(self) -> Labels:
+        """Aligned with `query_ids`."""
+        labels, later = self._state
+        if later is not None:
+            labels = labels.copy()
+            for query_ids, now in _in_order(later):
+                labels[self.places(query_ids)[0]] = now
+            self._state = (labels, None)
+        return labels
 
     @classmethod
     def empty(cls) -> Partition:
@@ -68,9 +90,13 @@ class Partition:
 
     def relabelled(self, query_ids: QueryIds, now: Labels) -> Partition:
         """With other labels for these queries, all of which are here."""
-        labels = self.labels.copy()
-        labels[self.places(query_ids)[0]] = now
-        return Partition(self.query_ids, labels)
+        labels, later = self._state
+        count = len(query_ids) + (later.size if later else 0)
+        if count > len(self.query_ids):  # more than the labels themselves would take
+            labels, later, count = self.labels, None, len(query_ids)
+        another = Partition(self.query_ids, labels)
+        another._state = (labels, _Later(later, query_ids, now, count))
+        return another
 
     def members(self, cluster_id: int) -> QueryIds:
         return cast(QueryIds, self.query_ids[self.labels == cluster_id])
@@ -92,3 +118,21 @@ class Partition:
         return cls(
             np.cumsum(unpack(packed["query_ids"]), dtype=np.int64), unpack(packed["labels"]).astype(np.int32)
         )
+
+
+def _in_order(later: _Later | None) -> list[tuple[QueryIds, Labels]]:
+    """The oldest first."""
+    found = []
+    while later is not None:
+        found.append((later.query_ids, later.labels))
+        later = later.before
+    return found[::-1]
+
+
+def gini(sizes: NDArray[np.int64]) -> float | None:
+    """0 when all clusters are of one size, towards 1 when one holds nearly all; None where none holds any."""
+    total = sizes.sum()
+    if not total:
+        return None
+    rank = np.arange(1, len(sizes) + 1)
+    return float((2 * rank - len(sizes) - 1) @ np.sort(sizes) / (len(sizes) * total))
