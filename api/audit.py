@@ -17,9 +17,8 @@ from starlette.concurrency import run_in_threadpool
 
 from adapters.bootstrap import Container
 from adapters.tail import LogTail
-from api.deps import ContainerDep, Read, found
+from api.deps import ContainerDep, Read, found, log_snapshot
 from api.queries import BIGGEST, Moment, Word
-from api.search import snapshot
 from domain.base import Invalid, Unavailable
 from projections import audit as read
 
@@ -117,7 +116,7 @@ def list_events(
     )
     if EVENT_STREAM in request.headers.get("accept", ""):
         return _stream(container, tail, params, where, last_event_id)
-    with snapshot(container) as connection:
+    with log_snapshot(container) as connection:
         page = read.list_events(
             connection,
             where,
@@ -173,7 +172,7 @@ async def _events(container: Container, tail: LogTail, followed: Followed) -> As
 
 
 def _read(container: Container, followed: Followed, after: int) -> read.EventPage:
-    with snapshot(container) as connection:
+    with log_snapshot(container) as connection:
         return read.list_events(connection, followed.where, BATCH, after=after, full=followed.full)
 
 

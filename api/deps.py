@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request, Response
@@ -40,7 +41,15 @@ def wait_for_position(
 
 
 def get_connection(container: ContainerDep) -> Iterator[Connection]:
-    """One snapshot for the whole answer: a swap of read models in the middle cannot mix old with new."""
+    """No statement sees less than the one before it. One snapshot for all would find a read model empty that
+    was swapped in meanwhile: names are looked up as they are now, rows as they were then."""
+    with container.database.engine.connect() as connection:
+        yield connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=True)
+
+
+@contextmanager
+def log_snapshot(container: Container) -> Iterator[Connection]:
+    """One snapshot for several statements about the log, of which nothing is ever swapped."""
     with container.database.engine.connect() as connection:
         yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 

@@ -20,7 +20,7 @@ from adapters.bootstrap import Container
 from adapters.exports import FORMATS
 from api.deps import ContainerDep, Read, found, wait_for_position
 from api.queries import Filters, meant
-from api.search import snapshot
+from api.search import reading
 from domain.base import Invalid, Unavailable
 from projections import exports as read
 from projections.queries import QueryFilter, count_queries
@@ -99,11 +99,11 @@ def download(params: Annotated[ExportParams, Query()], container: ContainerDep) 
 
 
 def _body(container: Container, params: ExportParams) -> Generator[Any, None, None]:
-    """First `Opened`, then the bytes, all of one snapshot; a generator, so that closing it lets go of all."""
+    """First `Opened`, then the bytes, all by one statement; a generator: closing it lets go of all."""
     if not _slots.acquire(blocking=False):
         raise Unavailable(f"{AT_ONCE} downloads are under way; try again when one has ended")
     try:
-        with snapshot(container) as connection:
+        with reading(container) as connection:
             where, name = _chosen(connection, params)
             yield Opened(f"{_safe(name)}.{params.format}", read.position(connection))
             yield from FORMATS[params.format].encode(read.export_rows(connection, where))

@@ -33,7 +33,7 @@ from projections import queries as read
 router = APIRouter(prefix="/api/search", tags=["search"])
 reads = [Depends(wait_for_position)]
 
-snapshot = contextmanager(get_connection)
+reading = contextmanager(get_connection)
 """A connection for no longer than needed: none is held while a provider embeds."""
 
 DEPTH = 10_000
@@ -206,12 +206,12 @@ def search_queries(
     """
     want = params.want
     _check(params)
-    with snapshot(container) as connection:
+    with reading(container) as connection:
         run = run_named(connection, params.run_id) if params.run_id is not None else None
     texts = [params.text] if params.mode == "semantic" else []
     texts += [params.within_clusters] if params.within_clusters else []
     probe = _probe(container, run, texts) if texts else None
-    with snapshot(container) as connection:
+    with reading(container) as connection:
         applied = _applied(connection, params, run, probe)
         where = _where(params, run, applied)
         ranked, total, reachable = _ranked(connection, params, where, probe, max(want, COUNTED))
@@ -354,11 +354,11 @@ def search_clusters(
 ) -> SearchClustersResponse:
     """The clusters whose titles and descriptions are nearest to a text, in one run or in all of one space."""
     want = params.want
-    with snapshot(container) as connection:
+    with reading(container) as connection:
         run = run_named(connection, params.run_id) if params.run_id is not None else None
         chosen = _summary_runs(connection, params)
     probe = _probe(container, run, [params.text])
-    with snapshot(container) as connection:
+    with reading(container) as connection:
         scope: dict[str, Any] = {"run_id": params.run_id, "summary_run_ids": chosen}
         rows = read.nearest_titles(connection, probe.index, probe.space, probe.vectors[0], want, **scope)
         total = read.count_titles(connection, probe.space, **scope) if len(rows) == want else len(rows)

@@ -287,8 +287,14 @@ def assert_log_has_no_holes(url: str) -> None:
 
 def assert_read_models_follow(container: Container) -> None:
     """They are at the head, nothing is set aside, and each equals one that is made anew."""
-    head = container.store.head()
-    until(lambda: set(positions(container.database, TABLES).values()) == {head}, "at the head")
+    head = until_shown(container)
     assert set(parked_counts(container.database, TABLES).values()) == {0}
     for one in READ_MODELS:
         assert verify(container.database, one, container.mapper, lambda name, at: None) == (head, [])
+
+
+def until_shown(container: Container) -> int:
+    """Until the read models are at the head of the log, which nobody moves on; returns it."""
+    head = container.store.head()
+    until(lambda: set(positions(container.database, TABLES).values()) == {head}, "at the head")
+    return head
