@@ -28,7 +28,7 @@ from adapters.runner import Positions, ProjectionRunner, positions
 from adapters.settings import Settings
 from adapters.uploads import keep_upload
 from adapters.vectors import VectorStore, make_vectors
-from commands import access, clustering, curation, datasets, embedding, summaries
+from commands import access, clustering, curation, datasets, embedding, measures, summaries
 from commands.bus import Bus, Handler
 from commands.ports import Receipt
 from projections.base import Projection
@@ -40,6 +40,7 @@ HANDLERS: dict[type, Handler] = {
     **curation.HANDLERS,
     **datasets.HANDLERS,
     **embedding.HANDLERS,
+    **measures.HANDLERS,
     **summaries.HANDLERS,
 }
 log = structlog.get_logger()

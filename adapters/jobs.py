@@ -101,7 +101,13 @@ class PoliciesProjection:
     tables = read_model("policies")
     batch = BATCH
     handles: frozenset[type] = frozenset(
-        {*POLICIES, *ClusteringRun.EDITS, ClusteringRun.QueriesAssigned, ClusteringRun.ClustersTitled}
+        {
+            *POLICIES,
+            *ClusteringRun.EDITS,
+            ClusteringRun.QueriesErased,
+            ClusteringRun.QueriesAssigned,
+            ClusteringRun.ClustersTitled,
+        }
     )
 
     def __init__(self, queue: Queue) -> None:

@@ -23,6 +23,7 @@ from projections.clustering import ClusteringProjection
 from projections.curation import CurationProjection
 from projections.datasets import DatasetsProjection
 from projections.jobs import JobsProjection
+from projections.measures import MeasuresProjection
 from projections.summaries import SummariesProjection
 
 log = structlog.get_logger()
@@ -32,6 +33,7 @@ READ_MODELS: tuple[Projection, ...] = (
     ClusteringProjection(),
     SummariesProjection(),
     CurationProjection(),
+    MeasuresProjection(),
     JobsProjection(),
     AccessProjection(),
 )

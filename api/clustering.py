@@ -25,6 +25,7 @@ from api.queries import QueryResponse
 from commands.clustering import RequestClustering
 from domain.base import Invalid
 from projections import clustering as read
+from projections.measures import cohesion_of
 
 router = APIRouter(prefix="/api/clustering", tags=["clustering"])
 reads = [Depends(wait_for_position)]
@@ -104,6 +105,7 @@ class ClusterSummaryResponse(BaseModel):
     quality: str | None = None
     notes: str | None = None
     flags: list[str] = []
+    cohesion: float | None = Field(None, description="Mean cosine of its queries to its centroid.")
 
 
 class ClusterMember(QueryResponse):
@@ -281,10 +283,12 @@ def cluster_responses(
     if examples:
         summary_runs = sorted({row["summary_run_id"] for row in rows if row["summary_run_id"]})
         texts = read.representatives(connection, summary_runs, [row["cluster_id"] for row in rows], examples)
+    cohesion = cohesion_of(connection, run_id, [row["cluster_id"] for row in rows])
     return [
         {
             **row,
             "run_id": run_id,
+            "cohesion": cohesion.get(row["cluster_id"]),
             "num_queries": row["size"],
             "representative_queries": texts.get(row["cluster_id"]) if examples else None,
         }

@@ -8,6 +8,7 @@ from typing import Any
 
 from commands.clustering import FailClustering, run_clustering
 from commands.datasets import EndEmbedding, EndLoad, run_embedding, run_load
+from commands.measures import run_measure
 from commands.ports import EventStore
 from commands.summaries import FailSummary, run_embed_titles, run_summary
 from domain.clustering import ClusteringRun
@@ -34,5 +35,6 @@ WORK: dict[str, Work] = {
     "cluster": Work(run_clustering, lambda job, error: FailClustering(**job, error=error)),
     "summarise": Work(run_summary, lambda job, error: FailSummary(**job, error=error)),
     "embed_titles": Work(run_embed_titles),
+    "measure": Work(run_measure),
     "snapshot": Work(run_snapshot),
 }

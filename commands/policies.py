@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.clustering import ClusteringRun
+from domain.clustering.edits import Edit
 from domain.datasets import Dataset
 from domain.summaries import SummaryRun
 
@@ -45,6 +46,19 @@ def _title_jobs(event: Any) -> list[Job]:  # noqa: ANN401
     ]
 
 
+def _measure_jobs(event: Any) -> list[Job]:  # noqa: ANN401
+    """One job for all edits of a second: measures follow whatever changes the members of clusters."""
+    match event:
+        case ClusteringRun.Completed() | ClusteringRun.QueriesErased():
+            concerned = True
+        case Edit():
+            concerned = bool(event.changes().regrouped)
+        case _:
+            concerned = False
+    run_id = event.originator_id.partition("/")[2]
+    return [Job("measure", f"measure-{run_id}", {"run_id": run_id}, delay_s=1)] if concerned else []
+
+
 def _snapshot_job(event: Any) -> Job:  # noqa: ANN401
     run_id = event.originator_id.partition("/")[2]
     return Job("snapshot", f"snapshot-{event.originator_id}-{event.originator_version}", {"run_id": run_id})
@@ -67,6 +81,7 @@ def jobs_for(event: Any) -> list[Job]:  # noqa: ANN401
     jobs = [policy(event)] if (policy := POLICIES.get(type(event))) else []
     if type(event) in ClusteringRun.EDITS:
         jobs += _title_jobs(event)
+    jobs += _measure_jobs(event)
     stream, version = event.originator_id, event.originator_version
     if stream.startswith(f"{ClusteringRun.PREFIX}/") and version % SNAPSHOT_EVERY == 0:
         jobs.append(_snapshot_job(event))

@@ -31,13 +31,14 @@ from domain.access import ApiKey
 from domain.base import Aggregate, Context, Invalid, NotFound, VersionConflict, context
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.measures import Measures
 from domain.search import TitleIndex
 from domain.summaries import SummaryRun
 
 log = structlog.get_logger()
 A = TypeVar("A", bound=Aggregate)
 
-AGGREGATES: tuple[type[Aggregate], ...] = (ApiKey, ClusteringRun, Dataset, SummaryRun, TitleIndex)
+AGGREGATES: tuple[type[Aggregate], ...] = (ApiKey, ClusteringRun, Dataset, Measures, SummaryRun, TitleIndex)
 register_topic(ClusteringRun.Snapshot.TOPIC, ClusteringRun.Snapshot)
 
 CACHED_AGGREGATES = 32

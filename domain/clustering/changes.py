@@ -121,6 +121,11 @@ class Changes:
         return frozenset(one for one, (was, now) in self.clusters.items() if was is None or now is None)
 
     @cached_property
+    def regrouped(self) -> frozenset[int]:
+        """Clusters that queries left or entered, or that came to be or ceased to be."""
+        return self.made_or_removed | frozenset(np.union1d(self.was, self.now).tolist())
+
+    @cached_property
     def touched(self) -> frozenset[int]:
         """Clusters that changed, or that queries left or entered."""
         return frozenset(self.clusters) | frozenset(np.unique(np.append(self.was, self.now)).tolist())
