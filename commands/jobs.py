@@ -10,6 +10,7 @@ from commands.clustering import FailClustering, run_clustering
 from commands.datasets import EndEmbedding, EndLoad, run_embedding, run_load
 from commands.measures import run_measure
 from commands.ports import EventStore
+from commands.extension import EndExtension, run_extension
 from commands.summaries import FailSummary, run_embed_titles, run_summary
 from domain.clustering import ClusteringRun
 
@@ -33,6 +34,7 @@ WORK: dict[str, Work] = {
     "load": Work(run_load, lambda job, error: EndLoad(**job, error=error)),
     "embed": Work(run_embedding, lambda job, error: EndEmbedding(**job, error=error)),
     "cluster": Work(run_clustering, lambda job, error: FailClustering(**job, error=error)),
+    "extend": Work(run_extension, lambda job, error: EndExtension(**job, error=error)),
     "summarise": Work(run_summary, lambda job, error: FailSummary(**job, error=error)),
     "embed_titles": Work(run_embed_titles),
     "measure": Work(run_measure),

@@ -59,6 +59,12 @@ def _measure_jobs(event: Any) -> list[Job]:  # noqa: ANN401
     return [Job("measure", f"measure-{run_id}", {"run_id": run_id}, delay_s=1)] if concerned else []
 
 
+def _extension_job(event: Any) -> Job:  # noqa: ANN401
+    run_id = event.originator_id.partition("/")[2]
+    arguments = {"run_id": run_id, "extension_id": event.extension_id}
+    return Job("extend", f"{run_id}-{event.extension_id}", arguments)
+
+
 def _snapshot_job(event: Any) -> Job:  # noqa: ANN401
     run_id = event.originator_id.partition("/")[2]
     return Job("snapshot", f"snapshot-{event.originator_id}-{event.originator_version}", {"run_id": run_id})
@@ -69,6 +75,7 @@ POLICIES: dict[type, Callable[[Any], Job]] = {
     Dataset.EmbeddingRequested: _dataset("embed"),
     ClusteringRun.Created: lambda e: Job("cluster", e.run_id, {"run_id": e.run_id}),
     SummaryRun.Created: lambda e: Job("summarise", e.summary_run_id, {"summary_run_id": e.summary_run_id}),
+    ClusteringRun.ExtensionRequested: _extension_job,
     ClusteringRun.Completed: _snapshot_job,
 }
 

@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
-from domain.base import Aggregate, Conflict, event
+from domain.base import Aggregate, Conflict, Invalid, event
 from domain.clustering.cluster import Cluster
 from domain.clustering.curation import Curation
 from domain.clustering.edits import Edit
 from domain.clustering.history import History
 from domain.clustering.partition import Partition
-from domain.values import NOISE, Labels, QueryIds, Space, Vectors, mended, pack, unpack
+from domain.values import NOISE, ORPHAN, Labels, QueryIds, Space, Vectors, mended, pack, unpack
 
 CONFIDENCE_UNIT = 10_000
 """Confidences stand in events as whole ten-thousandths."""
@@ -70,6 +70,34 @@ class ClusteringRun(Curation):
         summary_run_id: str
         titles: list[dict[str, Any]]
 
+    class ExtensionRequested(Aggregate.Event):
+        """Queries loaded since are to go to the nearest clusters, or to none where that is too uncertain."""
+
+        TOPIC = "clustering.extension_requested"
+        extension_id: str
+        after_query_id: int
+        last_query_id: int
+        confidence_floor: float
+
+    class QueriesAdded(Aggregate.Event):
+        """A chunk of an extension: packed arrays as in `QueriesAssigned`; -2 stands for no cluster."""
+
+        TOPIC = "clustering.queries_added"
+        extension_id: str
+        count: int
+        query_ids: str
+        cluster_ids: str
+        confidence: str
+
+    class ExtensionEnded(Aggregate.Event):
+        """`error`: why it was given up; what had been added by then stays."""
+
+        TOPIC = "clustering.extension_ended"
+        extension_id: str
+        added: int
+        orphaned: int
+        error: str | None
+
     class Retired(Aggregate.Event):
         """It left the read models together with its data set."""
 
@@ -85,6 +113,7 @@ class ClusteringRun(Curation):
             snapshot.state["clusters"] = [
                 [key, one.fields()] for key, one in sorted(aggregate.clusters.items())
             ]
+            snapshot.state["removed"] = [[key, one.fields()] for key, one in sorted(aggregate.removed.items())]
             snapshot.state["history"] = aggregate.history.packed()
             for name in ("_id", "_version", "_pending_events"):
                 snapshot.state.pop(name)
@@ -94,6 +123,7 @@ class ClusteringRun(Curation):
             run = cast(ClusteringRun, super().mutate(None))
             run.partition = Partition.unpacked(cast("dict[str, str]", run.partition))
             run.clusters = {key: Cluster.of(one) for key, one in cast("list[Any]", run.clusters)}
+            run.removed = {key: Cluster.of(one) for key, one in cast("list[Any]", run.removed)}
             run.history = History.unpacked(cast("list[Any]", run.history))
             return run
 
@@ -125,10 +155,12 @@ class ClusteringRun(Curation):
         self.space: dict[str, Any] | None = None
         self.partition = Partition.empty()
         self.clusters: dict[int, Cluster] = {}
+        self.removed: dict[int, Cluster] = {}
         self.next_cluster_id = 0
         self.history = History()
         self.centroids: str | None = None
         self.carried_from: list[list[Any]] = []
+        self.extension: dict[str, Any] | None = None
 
     # --- how it came to be
 
@@ -206,21 +238,108 @@ class ClusteringRun(Curation):
     def _retired(self) -> None:
         self.status = "retired"
 
+    # --- how it grows
+
+    def request_extension(self, extension_id: str, last_query_id: int, confidence_floor: float) -> None:
+        """Ask that the queries behind those of the run, up to this one, be assigned to its clusters."""
+        self.check_editable()
+        if self.extension is not None:
+            raise Conflict(f"run {self.run_id} is being extended already: {self.extension['extension_id']}")
+        if last_query_id <= self.last_query_id:
+            raise Conflict(
+                f"no queries were loaded into {self.dataset!r} since run {self.run_id} saw the last"
+            )
+        if not 0 <= confidence_floor <= 1:
+            raise Invalid(f"confidence_floor is {confidence_floor}; it goes from 0 to 1")
+        self._extension_requested(
+            extension_id=extension_id,
+            after_query_id=self.last_query_id,
+            last_query_id=last_query_id,
+            confidence_floor=confidence_floor,
+        )
+
+    @event(ExtensionRequested)
+    def _extension_requested(
+        self, extension_id: str, after_query_id: int, last_query_id: int, confidence_floor: float
+    ) -> None:
+        self.extension = {
+            "extension_id": extension_id,
+            "after_query_id": after_query_id,
+            "last_query_id": last_query_id,
+            "confidence_floor": confidence_floor,
+            "added": 0,
+            "orphaned": 0,
+        }
+
+    def add(self, extension_id: str, query_ids: QueryIds, labels: Labels, confidence: Vectors) -> None:
+        """Record a chunk, in ascending order of id. Queries that are here already are passed over.
+
+        A query whose cluster has gone meanwhile, or whose confidence is less than asked for, is an orphan.
+        """
+        if self.extension is None or self.extension["extension_id"] != extension_id:
+            return
+        new = query_ids > self.last_query_id
+        ids, confidence = query_ids[new], np.asarray(confidence)[new]
+        gone = ~np.isin(labels[new], list(self.clusters))
+        unsure = confidence < self.extension["confidence_floor"]
+        found = np.where(gone | unsure, ORPHAN, labels[new]).astype(np.int32)
+        if len(ids):
+            self._queries_added(
+                extension_id=extension_id,
+                count=len(ids),
+                query_ids=pack(ids),
+                cluster_ids=pack(found),
+                confidence=pack(np.rint(confidence * CONFIDENCE_UNIT).astype(np.uint16)),
+            )
+
+    @event(QueriesAdded)
+    def _queries_added(
+        self, extension_id: str, count: int, query_ids: str, cluster_ids: str, confidence: str
+    ) -> None:
+        ids, labels = unpack(query_ids).astype(np.int64), unpack(cluster_ids).astype(np.int32)
+        self.partition = self.partition.extended(ids, labels)
+        self.last_query_id = int(ids[-1])
+        if self.extension is not None:
+            orphaned = int((labels == ORPHAN).sum())
+            self.extension["added"] += count
+            self.extension["orphaned"] += orphaned
+
+    def end_extension(self, extension_id: str, error: str | None) -> None:
+        if self.extension is not None and self.extension["extension_id"] == extension_id:
+            added, orphaned = self.extension["added"], self.extension["orphaned"]
+            mended_error = None if error is None else mended(error)
+            self._extension_ended(
+                extension_id=extension_id, added=added, orphaned=orphaned, error=mended_error
+            )
+
+    @event(ExtensionEnded)
+    def _extension_ended(self, extension_id: str, added: int, orphaned: int, error: str | None) -> None:
+        if self.extension is not None and error is None:
+            self.last_query_id = self.extension["last_query_id"]
+        self.extension = None
+
     # --- titles
 
     def adopt_titles(self, summary_run_id: str, titles: Sequence[Mapping[str, Any]]) -> None:
-        """Show these titles (`{cluster_id, title, description}`) where no person has written one."""
+        """Show these titles (`{cluster_id, title, description}`) where no person has written one.
+
+        A cluster that has been removed meanwhile gets its title all the same: an undo may bring it back.
+        """
         self.check_editable()
         names = ("cluster_id", "title", "description")
-        known = [{name: one[name] for name in names} for one in titles if one["cluster_id"] in self.clusters]
+        known = [{name: one[name] for name in names} for one in titles if self._has_or_had(one["cluster_id"])]
         if known:
             self._clusters_titled(summary_run_id=summary_run_id, titles=known)
+
+    def _has_or_had(self, cluster_id: int) -> bool:
+        return cluster_id in self.clusters or cluster_id in self.removed
 
     @event(ClustersTitled)
     def _clusters_titled(self, summary_run_id: str, titles: list[dict[str, Any]]) -> None:
         for one in titles:
-            self.clusters[one["cluster_id"]] = replace(
-                self.clusters[one["cluster_id"]],
+            where = self.clusters if one["cluster_id"] in self.clusters else self.removed
+            where[one["cluster_id"]] = replace(
+                where[one["cluster_id"]],
                 named_title=one["title"],
                 named_description=one["description"],
                 summary_run_id=summary_run_id,

@@ -1,5 +1,6 @@
 """Clustering runs, their clusters, and which query is in which."""
 
+from projections.clustering.extensions import list_extensions
 from projections.clustering.projector import ClusteringProjection
 from projections.clustering.queries import (
     count_members,
@@ -20,6 +21,7 @@ __all__ = [
     "find_cluster",
     "find_run",
     "list_clusters",
+    "list_extensions",
     "list_runs",
     "members",
     "memberships",

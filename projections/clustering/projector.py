@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -23,37 +23,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from domain.clustering import Changes, ClusteringRun
 from domain.clustering.changes import Fields
-from domain.clustering.edits import Edit
 from domain.clustering.run import CONFIDENCE_UNIT
 from domain.values import NOISE, unpack
 from projections.base import BATCH, ReadStore, Recorded
-from projections.clustering.tables import clusters, memberships, runs, tables
-
-
-class ClusteringProjection:
-    """Chunks go in by COPY; edits of a batch are folded, so that only the last of each row is written."""
-
-    name = "clustering"
-    tables = tables
-    batch = BATCH
-    handles: frozenset[type] = frozenset(
-        {
-            ClusteringRun.Created,
-            ClusteringRun.QueriesAssigned,
-            ClusteringRun.Completed,
-            ClusteringRun.Failed,
-            ClusteringRun.ClustersTitled,
-            ClusteringRun.QueriesErased,
-            *ClusteringRun.EDITS,
-            ClusteringRun.Retired,
-        }
-    )
-
-    def project(self, events: Sequence[Recorded], store: ReadStore) -> None:
-        batch = _Batch(store)
-        for one in events:
-            batch.add(one)
-        batch.write()
+from projections.clustering.tables import clusters, extensions, memberships, runs, tables
 
 
 class _Batch:
@@ -64,26 +37,11 @@ class _Batch:
         self._edits: dict[str, list[Changes]] = {}
 
     def add(self, one: Recorded) -> None:
-        run_id, event = one.name, one.event
-        match event:
-            case Edit():
-                self._edits.setdefault(run_id, []).append(event.changes())
-            case ClusteringRun.Created():
-                self._create(one)
-            case ClusteringRun.QueriesAssigned():
-                self._assign(run_id, event)
-            case ClusteringRun.Completed():
-                self._complete(one)
-            case ClusteringRun.Failed():
-                values = {"status": "failed", "error": event.error, "completed_at": one.recorded_at}
-                self._store.execute(update(runs).where(runs.c.run_id == run_id).values(values))
-            case ClusteringRun.ClustersTitled():
-                self._title(run_id, event)
-            case ClusteringRun.QueriesErased():
-                self._erase(run_id, event)
-            case ClusteringRun.Retired():
-                self._retire(run_id)
-        self._versions[run_id] = event.originator_version
+        _FOLDS[type(one.event)](self, one)
+        self._versions[one.name] = one.event.originator_version
+
+    def edit(self, one: Recorded) -> None:
+        self._edits.setdefault(one.name, []).append(one.event.changes())
 
     def _number(self, run_id: str) -> int:
         if run_id not in self._run_no:
@@ -91,7 +49,7 @@ class _Batch:
             self._run_no[run_id] = self._store.execute(statement).scalar_one()
         return self._run_no[run_id]
 
-    def _create(self, one: Recorded) -> None:
+    def create(self, one: Recorded) -> None:
         event = one.event
         self._run_no[one.name] = one.position
         values = {
@@ -105,10 +63,10 @@ class _Batch:
         same = ("dataset", "algorithm", "description", "parameters", "embedding", "last_query_id")
         self._store.execute(insert(runs).values(values | {name: getattr(event, name) for name in same}))
 
-    def _assign(self, run_id: str, event: Any) -> None:  # noqa: ANN401
-        self._store.copy(memberships, _membership_rows(self._number(run_id), event))
+    def assign(self, one: Recorded) -> None:
+        self._store.copy(memberships, _membership_rows(self._number(one.name), one.event))
 
-    def _complete(self, one: Recorded) -> None:
+    def complete(self, one: Recorded) -> None:
         event, run_no = one.event, self._number(one.name)
         counts = select(memberships.c.cluster_id, func.count()).where(memberships.c.run_no == run_no)
         found = self._store.execute(counts.group_by(memberships.c.cluster_id))
@@ -125,14 +83,19 @@ class _Batch:
         }
         self._store.execute(update(runs).where(runs.c.run_id == one.name).values(values))
 
-    def _title(self, run_id: str, event: Any) -> None:  # noqa: ANN401
-        self._write_edits(run_id)
+    def fail(self, one: Recorded) -> None:
+        values = {"status": "failed", "error": one.event.error, "completed_at": one.recorded_at}
+        self._store.execute(update(runs).where(runs.c.run_id == one.name).values(values))
+
+    def title(self, one: Recorded) -> None:
+        event = one.event
+        self._write_edits(one.name)
         titled = update(clusters).where(
-            clusters.c.run_no == self._number(run_id), clusters.c.cluster_id == bindparam("at")
+            clusters.c.run_no == self._number(one.name), clusters.c.cluster_id == bindparam("at")
         )
         rows = [
-            {"at": one["cluster_id"], "new_title": one["title"], "new_description": one["description"]}
-            for one in event.titles
+            {"at": row["cluster_id"], "new_title": row["title"], "new_description": row["description"]}
+            for row in event.titles
         ]
         names = {
             "named_title": bindparam("new_title"),
@@ -141,12 +104,35 @@ class _Batch:
         }
         self._store.execute(titled.values(names), rows)
 
-    def _erase(self, run_id: str, event: Any) -> None:  # noqa: ANN401
-        self._write_edits(run_id)
-        run_no = self._number(run_id)
+    def extend(self, one: Recorded) -> None:
+        row = {"run_no": self._number(one.name), "status": "pending", "requested_at": one.recorded_at}
+        same = ("extension_id", "after_query_id", "last_query_id", "confidence_floor")
+        values = row | {name: getattr(one.event, name) for name in same}
+        self._store.execute(insert(extensions).values(values))
+
+    def end_extension(self, one: Recorded) -> None:
+        event = one.event
+        ended = update(extensions).where(
+            extensions.c.run_no == self._number(one.name), extensions.c.extension_id == event.extension_id
+        )
+        values = {name: getattr(event, name) for name in ("added", "orphaned", "error")}
+        status = "failed" if event.error else "completed"
+        self._store.execute(ended.values(values | {"status": status, "ended_at": one.recorded_at}))
+
+    def grow(self, one: Recorded) -> None:
+        event, run_no = one.event, self._number(one.name)
+        self._write_edits(one.name)
+        self._store.copy(memberships, _membership_rows(run_no, event))
+        self._grow(run_no, Counter(unpack(event.cluster_ids).tolist()))
+        more = update(runs).where(runs.c.run_no == run_no)
+        self._store.execute(more.values(num_queries=runs.c.num_queries + event.count))
+
+    def erase(self, one: Recorded) -> None:
+        run_no = self._number(one.name)
+        self._write_edits(one.name)
         gone = (
             delete(memberships)
-            .where(memberships.c.run_no == run_no, memberships.c.query_id == _any(event.query_ids))
+            .where(memberships.c.run_no == run_no, memberships.c.query_id == _any(one.event.query_ids))
             .returning(memberships.c.cluster_id)
         )
         left = Counter(self._store.execute(gone).scalars())
@@ -154,10 +140,10 @@ class _Batch:
         fewer = update(runs).where(runs.c.run_no == run_no)
         self._store.execute(fewer.values(num_queries=runs.c.num_queries - left.total()))
 
-    def _retire(self, run_id: str) -> None:
-        self._edits.pop(run_id, None)
-        run_no = self._number(run_id)
-        for table in (memberships, clusters, runs):
+    def retire(self, one: Recorded) -> None:
+        self._edits.pop(one.name, None)
+        run_no = self._number(one.name)
+        for table in (memberships, clusters, extensions, runs):
             self._store.execute(delete(table).where(table.c.run_no == run_no))
 
     # --- writing what was folded
@@ -234,3 +220,33 @@ def _membership_rows(run_no: int, event: Any) -> Iterator[tuple[int, int, int, i
     columns = (unpack(event.query_ids), unpack(event.cluster_ids), unpack(event.confidence))
     for query_id, cluster_id, confidence in zip(*(column.tolist() for column in columns), strict=True):
         yield run_no, query_id, cluster_id, cluster_id, confidence / CONFIDENCE_UNIT
+
+
+_FOLDS: Mapping[type, Callable[[_Batch, Recorded], None]] = {
+    ClusteringRun.Created: _Batch.create,
+    ClusteringRun.QueriesAssigned: _Batch.assign,
+    ClusteringRun.Completed: _Batch.complete,
+    ClusteringRun.Failed: _Batch.fail,
+    ClusteringRun.ClustersTitled: _Batch.title,
+    ClusteringRun.ExtensionRequested: _Batch.extend,
+    ClusteringRun.QueriesAdded: _Batch.grow,
+    ClusteringRun.ExtensionEnded: _Batch.end_extension,
+    ClusteringRun.QueriesErased: _Batch.erase,
+    ClusteringRun.Retired: _Batch.retire,
+    **dict.fromkeys(ClusteringRun.EDITS, _Batch.edit),
+}
+
+
+class ClusteringProjection:
+    """Chunks go in by COPY; edits of a batch are folded, so that only the last of each row is written."""
+
+    name = "clustering"
+    tables = tables
+    batch = BATCH
+    handles: frozenset[type] = frozenset(_FOLDS)
+
+    def project(self, events: Sequence[Recorded], store: ReadStore) -> None:
+        batch = _Batch(store)
+        for one in events:
+            batch.add(one)
+        batch.write()

@@ -80,6 +80,23 @@ memberships = Table(
 have the query now, ORPHAN where that is nowhere.
 """
 
+extensions = Table(
+    "extensions",
+    tables,
+    Column("run_no", Integer, primary_key=True),
+    Column("extension_id", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("after_query_id", BigInteger, nullable=False),
+    Column("last_query_id", BigInteger, nullable=False),
+    Column("confidence_floor", REAL, nullable=False),
+    Column("added", BigInteger),
+    Column("orphaned", BigInteger),
+    Column("error", Text),
+    Column("requested_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+)
+"""When queries that were loaded later came to a run."""
+
 shown_confidence = case((memberships.c.cluster_id == memberships.c.assigned_to, memberships.c.confidence))
 """How sure the algorithm was; nothing where a person put the query elsewhere."""
 
