@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import structlog
@@ -11,9 +12,10 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.database import GONE, Database
+from adapters.event_store.store import LogMapper, PlainJson
 from adapters.jobs import PoliciesProjection, Queue
 from adapters.points import Points
-from adapters.runner import parked_counts, parked_events, positions
+from adapters.runner import parked_counts, parked_events, positions, replay_parked
 from adapters.vectors import VectorStore
 from domain.base import DomainError, NotFound
 from projections import search
@@ -125,8 +127,24 @@ class ReadModels:
     # --- made anew
 
     def rebuild(self, name: str) -> list[dict[str, Any]]:
-        """Fill new tables beside the live ones and swap; `all` for every read model."""
-        return self._apart("rebuild", name)
+        """Fill new tables beside the live ones and swap; `all` for every read model.
+
+        The policies are never made anew, for their jobs would be done twice: they do what was set aside.
+        """
+        policies = PoliciesProjection.name
+        done = [self._replay_policies()] if name == policies or (name == "all" and self._policies_wait()) else []
+        return done if name == policies else [*self._apart("rebuild", name), *done]
+
+    def _policies_wait(self) -> bool:
+        tables = PoliciesProjection.tables
+        return parked_counts(self._database, [tables])[str(tables.schema)] > 0
+
+    def _replay_policies(self) -> dict[str, Any]:
+        begun = time.monotonic()
+        policies = PoliciesProjection(self._queue)
+        replay_parked(self._database, policies, LogMapper(transcoder=PlainJson()))
+        position = positions(self._database, [policies.tables])[policies.name]
+        return {"name": policies.name, "position": position, "seconds": round(time.monotonic() - begun, 3)}
 
     def verify(self, name: str) -> list[dict[str, Any]]:
         """Compare with a rebuild row by row and point by point; `all` for every read model."""

@@ -189,6 +189,18 @@ class Stored:
         return Recorded(self.position, mapper.to_domain_event(stored), self.meta, self.recorded_at)
 
 
+def events_at(connection: Connection, positions: Sequence[int]) -> list[Stored]:
+    """The events at these positions, in the order of the log."""
+    rows = connection.execute(
+        text(
+            "SELECT position, stream, version, type, data::text, meta, recorded_at FROM log.events"
+            " WHERE position = ANY(:positions) ORDER BY position"
+        ),
+        {"positions": list(positions)},
+    )
+    return [Stored(*row) for row in rows]
+
+
 def events_after(connection: Connection, position: int, limit: int, up_to: int | None = None) -> list[Stored]:
     """The next events of the log: at most `limit`, and no more than about 32 MB."""
     rows = connection.execute(

@@ -20,6 +20,7 @@ from adapters.read_store import (
     SqlReadStore,
     Stored,
     events_after,
+    events_at,
     lock,
     position_of,
     read_store,
@@ -167,6 +168,32 @@ def _set_aside(store: SqlReadStore, projection: Projection, batch: Sequence[Stor
     now = datetime.now(UTC)
     rows = [{"position": o.position, "stream": o.stream, "error": error, "parked_at": now} for o in batch]
     store.execute(parked.insert(), rows)
+
+
+def replay_parked(database: Database, projection: Projection, mapper: Mapper[str]) -> int:
+    """Project what was set aside, stream by stream, for what is never made anew; returns how many events.
+
+    A stream in which an event still cannot be projected stays aside as a whole.
+    """
+    with read_store(database, projection.tables, projection.name) as store:
+        streams = sorted(_streams_aside(store, projection))
+    return sum(_replay_stream(database, projection, mapper, stream) for stream in streams)
+
+
+def _replay_stream(database: Database, projection: Projection, mapper: Mapper[str], stream: str) -> int:
+    parked = bookkeeping(projection.tables, "parked")
+    try:
+        with read_store(database, projection.tables, projection.name) as store:
+            lock(store.connection, projection.tables, wait=True)
+            gone = parked.delete().where(parked.c.stream == stream).returning(parked.c.position)
+            events = events_at(store.connection, store.execute(gone).scalars().all())
+            projection.project([one.decoded(mapper) for one in events], store)
+    except Exception as error:
+        if _is_gone(error):
+            raise
+        log.error("EventStaysParked", projection=projection.name, stream=stream, error=repr(error))
+        return 0
+    return len(events)
 
 
 def move(store: SqlReadStore, projection: Projection, position: int) -> None:
