@@ -56,7 +56,7 @@ class Story:
         dataset = self.container.store.load(Dataset, "default")
         for _ in range(EDITS):
             run.rename(self._chance.randrange(CLUSTERS), f"Title {self._chance.random()}", None)
-            run.move(self._chance.randint(1, QUERIES), self._chance.randrange(CLUSTERS))
+            run.move([self._chance.randint(1, QUERIES)], self._chance.randrange(CLUSTERS))
         for _ in range(STRETCHES):
             turn, first = divmod(self._embedded, QUERIES)
             dataset.record_embedded(self._space(turn, new=not first), first + 1, first + STRETCH, STRETCH)

@@ -47,11 +47,11 @@ def edit_in_bulk(container: Container, run_id: str, edits: int) -> None:
     for first in range(0, edits, 5_000):
         run = container.store.load(ClusteringRun, run_id)
         for number in range(first, min(first + 5_000, edits)):
-            where = chance.randint(1, QUERIES), chance.randrange(CLUSTERS)
-            if number % 2 and run.partition.cluster_of(where[0]) != where[1]:
-                run.move(*where)
+            query_id, cluster_id = chance.randint(1, QUERIES), chance.randrange(CLUSTERS)
+            if number % 2 and run.partition.cluster_of(query_id) != cluster_id:
+                run.move([query_id], cluster_id)
             else:
-                run.rename(where[1], f"Title {number}", None)
+                run.rename(cluster_id, f"Title {number}", None)
         container.store.commit(Outcome((run,)), "edit")
 
 
