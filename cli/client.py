@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import ipaddress
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -52,11 +52,12 @@ class Unreachable(Failed):
 
 
 class ApiError(Failed):
-    """The API has answered, and it says no."""
+    """The API has answered, and it says no. `errors`: what it lists of things that are wrong, as it came."""
 
-    def __init__(self, status: int, message: str, details: list[str]) -> None:
+    def __init__(self, status: int, message: str, details: list[str], errors: Sequence[Any] = ()) -> None:
         super().__init__(message, details)
         self.status = status
+        self.errors = list(errors)
 
 
 class Client:
@@ -94,10 +95,12 @@ class Client:
         body: Mapping[str, Any] | None = None,
         *,
         params: Params | None = None,
+        null: Sequence[str] = (),
         if_match: str | None = None,
         endless: bool = False,
     ) -> Answer:
-        json = None if body is None else _given(body)
+        """`null`: fields that are sent as null, which takes away what is there."""
+        json = None if body is None else {**_given(body), **dict.fromkeys(null)}
         return self._json("POST", path, params or {}, if_match=if_match, endless=endless, json=json)
 
     def delete(self, path: str, params: Params) -> Answer:
@@ -309,7 +312,7 @@ def _check(answer: httpx.Response) -> None:
     message = error.get("message") if isinstance(error, dict) else None
     said = message or body.get("detail") or answer.text[:500] or answer.reason_phrase
     wrong = [*(body.get("details") or []), *(body.get("errors") or [])]
-    raise ApiError(answer.status_code, str(said), [_detail(one) for one in wrong])
+    raise ApiError(answer.status_code, str(said), [_detail(one) for one in wrong], wrong)
 
 
 def _detail(one: object) -> str:

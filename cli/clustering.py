@@ -262,8 +262,22 @@ def inspect(
     typer.echo(f"{cluster['cluster_id']}  {one_line(cluster.get('title') or '(no title)')}")
     if cluster.get("description"):
         typer.echo(one_line(cluster["description"], 1_000))
+    if noted := notes_in_words(cluster):
+        typer.echo(noted)
     typer.echo(f"{queries['total']:,} queries")
     _print_queries(queries["items"])
+
+
+def notes_in_words(cluster: dict[str, Any]) -> str:
+    """Coherence, quality, flags and notes of a cluster, those that it has."""
+    score, flags = cluster.get("coherence_score"), cluster.get("flags")
+    parts = [
+        f"coherence {score} of 5" if score else "",
+        f"quality {cluster['quality']}" if cluster.get("quality") else "",
+        f"flags {', '.join(flags)}" if flags else "",
+        f"notes: {cluster['notes']}" if cluster.get("notes") else "",
+    ]
+    return one_line("; ".join(part for part in parts if part), 1_000)
 
 
 def _print_queries(items: list[dict[str, Any]]) -> None:

@@ -17,6 +17,9 @@ from cli.output import note, one_line, print_json, print_table
 if TYPE_CHECKING:
     from adapters.settings import Settings
 
+SHOWN_DETAILS = 50
+"""Of what an error lists."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print the data as JSON.")]
 ApiUrl = Annotated[
     str | None,
@@ -123,8 +126,10 @@ def ends_well(function: Callable[..., None]) -> Callable[..., None]:
 
 def _said(message: str, details: list[str], status: int) -> int:
     note(f"lmsys: {one_line(message, 2_000)}")
-    for detail in details:
+    for detail in details[:SHOWN_DETAILS]:
         note(f"  {one_line(detail, 1_000)}")
+    if len(details) > SHOWN_DETAILS:
+        note(f"  and {len(details) - SHOWN_DETAILS:,} more")
     return status
 
 
