@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from adapters import rebuild as rebuilding
-from adapters.bootstrap import Container
+from adapters.bootstrap import Container, open_container
 from adapters.read_models import FOLLOWED, READ_MODELS
 from adapters.read_store import alone, position_of
 from adapters.rebuild import Told, rebuild, verify
@@ -332,3 +332,23 @@ def wait_for(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+# --- tables of another version of this program
+
+
+def test_tables_of_another_version_are_made_anew_and_filled(filled: Container) -> None:
+    before = {table.name: rows(filled, table) for table in of_clustering.sorted_tables}
+    with filled.database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE clustering.clusters DROP COLUMN flags"))
+        connection.execute(text("COMMENT ON SCHEMA clustering IS 'an older shape'"))
+    with open_container(filled.settings) as later:
+        assert positions(later.database, [of_clustering])["clustering"] == 0
+        project(later)
+        assert {table.name: rows(later, table) for table in of_clustering.sorted_tables} == before
+
+
+def test_tables_of_this_version_are_left_as_they_are(filled: Container) -> None:
+    reached = positions(filled.database, FOLLOWED)
+    with open_container(filled.settings) as later:
+        assert positions(later.database, FOLLOWED) == reached

@@ -1,0 +1,113 @@
+"""What curation costs on a run of this size: edits, undo of many at once, states of before, diff."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bench.server import Server, percentiles
+
+EDITS = 200
+MANY = 10_000
+"""Queries of a bulk move; edits of a long history."""
+
+COLD = 20
+"""States of before that nobody has asked for: each is read from the log."""
+
+
+def edit_ms(server: Server, run_id: str) -> dict[str, dict[str, float]]:
+    """Until the answer, which comes when the read models show it: a rename, a move of one query, an undo."""
+    ids = member_ids(server, run_id, 0, EDITS + 10)
+
+    def rename(number: int) -> object:
+        return edit(server, f"/clusters/{number % 5}/rename", run_id, {"title": f"title {number}"})
+
+    def move(number: int) -> object:
+        return edit(server, f"/queries/{ids[number]}/move", run_id, {"to_cluster_id": 1})
+
+    def undo(number: int) -> object:
+        return server.client.post(f"/api/curation/runs/{run_id}/undo").raise_for_status()
+
+    steps = {"rename": rename, "move": move, "undo": undo}
+    return {name: percentiles(step, EDITS) for name, step in steps.items()}
+
+
+def bulk_ms(server: Server, run_id: str) -> dict[str, float]:
+    """10,000 queries moved, moved back by an undo, and again by a redo: one request each."""
+    ids: list[int] = []
+    for cluster_id in range(2, 200):
+        ids += member_ids(server, run_id, cluster_id, MANY - len(ids))
+        if len(ids) == MANY:
+            break
+    took: dict[str, float] = {"queries": len(ids)}
+    begun = time.perf_counter()
+    answer = edit(server, "/queries/move", run_id, {"query_ids": ids, "to_cluster_id": 0}).json()
+    took["move"] = _ms(begun)
+    for what in ("undo", "redo", "undo"):
+        begun = time.perf_counter()
+        server.client.post(f"/api/curation/edits/{answer['edit_id']}/{what}").raise_for_status()
+        took[what] = _ms(begun)
+    return took
+
+
+def long_history(server: Server, run_id: str) -> list[int]:
+    """10,000 edits of one query each; returns the ids of some of them, spread over all."""
+    ids = member_ids(server, run_id, 3, MANY)
+    kept = []
+    for number in range(MANY):
+        query_id, cluster_id = ids[number % len(ids)], 4 + number // len(ids) % 3
+        answer = edit(server, f"/queries/{query_id}/move", run_id, {"to_cluster_id": cluster_id})
+        if number % (MANY // (COLD + 2)) == 0:
+            kept.append(int(answer.json()["edit_id"]))
+    return kept
+
+
+def past_ms(server: Server, run_id: str, positions: list[int]) -> dict[str, Any]:
+    """The clusters of a run as of moments that nobody asked for before, and of one that somebody did."""
+
+    def read(position: int) -> float:
+        begun = time.perf_counter()
+        path = f"/api/clustering/runs/{run_id}/clusters"
+        server.client.get(path, params={"as_of": position, "limit": 200}).raise_for_status()
+        return _ms(begun)
+
+    cold = sorted(read(position) for position in positions[1 : COLD + 1])
+    return {
+        "cold_p50": cold[len(cold) // 2],
+        "cold_max": cold[-1],
+        "again": percentiles(lambda _: read(positions[1]), EDITS),
+    }
+
+
+def diff_ms(server: Server, run_id: str, other: str, positions: list[int]) -> dict[str, float]:
+    """Two moments of a run, both asked for the first time; two runs."""
+    took = {}
+    moments = (f"{run_id}@{positions[0]}", run_id)
+    for name, (before, after) in {"moments": moments, "again": moments, "runs": (other, run_id)}.items():
+        begun = time.perf_counter()
+        server.client.get("/api/curation/diff", params={"from": before, "to": after}).raise_for_status()
+        took[name] = _ms(begun)
+    return took
+
+
+def member_ids(server: Server, run_id: str, cluster_id: int, most: int) -> list[int]:
+    """The first queries of a cluster."""
+    found: list[int] = []
+    cursor: str | None = None
+    while len(found) < most:
+        asked: dict[str, int | str] = {"limit": 1_000} | ({"cursor": cursor} if cursor else {})
+        path = f"/api/clustering/runs/{run_id}/clusters/{cluster_id}"
+        page = server.client.get(path, params=asked).raise_for_status().json()["queries"]
+        found += [one["id"] for one in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    return found[:most]
+
+
+def edit(server: Server, path: str, run_id: str, body: dict[str, Any]) -> Any:  # noqa: ANN401
+    return server.client.post(f"/api/curation{path}", params={"run_id": run_id}, json=body).raise_for_status()
+
+
+def _ms(begun: float) -> float:
+    return round((time.perf_counter() - begun) * 1000, 1)
