@@ -17,8 +17,8 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adapters.vectors import files
@@ -36,6 +36,7 @@ class EmbeddedVectors:
         self._folder = home / "vectors"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock_file = _hold(self._folder / "lock")
+        self._held = os.fstat(self._lock_file.fileno())
         self._catalogue = threading.RLock()
         self._opened: dict[str, Collection] = {}
         self._closed = False
@@ -62,14 +63,30 @@ class EmbeddedVectors:
             self._refuse_when_closed()
             name = self._aliases.get(name, name)
             if name not in self._opened:
-                if not Collection.exists(self._folder / checked_name(name)):
-                    raise NotFound(f"there is no collection {name!r} in the vector index")
-                self._opened[name] = Collection(self._folder / name)
+                self._opened[name] = self._load(checked_name(name))
             return self._opened[name]
+
+    def _load(self, name: str) -> Collection:
+        with self._on_disk():
+            if not Collection.exists(self._folder / name):
+                raise NotFound(f"there is no collection {name!r} in the vector index")
+            return Collection(self._folder / name)
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise Unavailable("the vector index has been closed")
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        """For what reads or changes the folder. Raises Unavailable where that cannot be used, or is not the
+        one that was opened: a disk that is away for a while would be taken for an empty index."""
+        self._refuse_when_closed()
+        try:
+            if not os.path.samestat(os.stat(self._folder / "lock"), self._held):
+                raise Unavailable(f"{self._folder} is not the folder that was opened: put that back")
+            yield
+        except OSError as error:
+            raise Unavailable(f"{self._folder} cannot be used: {error.strerror or error}") from error
 
     def create(
         self,
@@ -79,8 +96,7 @@ class EmbeddedVectors:
         integer_fields: Sequence[str] = (),
     ) -> None:
         folder = self._folder / checked_name(collection)
-        with self._catalogue:
-            self._refuse_when_closed()
+        with self._catalogue, self._on_disk():
             if collection in self._aliases:
                 raise Conflict(f"{collection!r} is an alias of {self._aliases[collection]!r} already")
             if not Collection.exists(folder):
@@ -91,14 +107,13 @@ class EmbeddedVectors:
                 raise Conflict(f"the collection {collection!r} exists, with dimension {found}")
 
     def collections(self) -> list[str]:
-        self._refuse_when_closed()
-        return [folder.name for folder in self._folders() if Collection.exists(folder)]
+        with self._on_disk():
+            return [folder.name for folder in self._folders() if Collection.exists(folder)]
 
     def drop(self, collection: str) -> None:
         """Its aliases go with it. It need not open, so that a damaged one can be dropped."""
         folder = self._folder / checked_name(collection)
-        with self._catalogue:
-            self._refuse_when_closed()
+        with self._catalogue, self._on_disk():
             if not Collection.exists(folder):
                 return
             kept = {alias: name for alias, name in self._aliases.items() if name != collection}
@@ -112,8 +127,7 @@ class EmbeddedVectors:
             shutil.rmtree(folder, ignore_errors=True)
 
     def alias(self, alias: str, collection: str) -> None:
-        with self._catalogue:
-            self._refuse_when_closed()
+        with self._catalogue, self._on_disk():
             if Collection.exists(self._folder / checked_name(alias)):
                 raise Conflict(f"{alias!r} is a collection already, an alias needs a name of its own")
             if not Collection.exists(self._folder / checked_name(collection)):

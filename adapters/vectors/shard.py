@@ -61,7 +61,8 @@ class Shard:
         )
         config = edge.EdgeConfig(vectors=vectors, payload_memory=edge.Memory.Cold, wal_enabled=True)
         folder.mkdir(parents=True)
-        shard = cls(edge.EdgeShard.create(str(folder), config), folder)
+        with engine(f"making {folder}"):
+            shard = cls(edge.EdgeShard.create(str(folder), config), folder)
         for field in keywords:
             shard._index(field, edge.KeywordIndexParams(memory=edge.Memory.Cold))
         for field in integers:
@@ -76,7 +77,7 @@ class Shard:
             return cls(edge.EdgeShard.load(str(folder)), folder)
 
     def _index(self, field: str, parameters: edge.KeywordIndexParams | edge.IntegerIndexParams) -> None:
-        with field_named(field):
+        with engine("indexing a field"), field_named(field):
             self._edge.update(edge.UpdateOperation.create_field_index(field, parameters))
 
     def upsert(self, points: Sequence[Point], rows: Vectors) -> None:

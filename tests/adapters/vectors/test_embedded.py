@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -170,6 +171,54 @@ def test_all_calls_on_a_closed_index_say_so(embedded: EmbeddedVectors) -> None:
     ):
         with pytest.raises(Unavailable, match="has been closed"):
             call()
+
+
+def nothing(vectors: Path) -> None:
+    """The disk is not mounted."""
+
+
+def a_file(vectors: Path) -> None:
+    vectors.write_text("in its place")
+
+
+def another_folder(vectors: Path) -> None:
+    vectors.mkdir()
+    (vectors / "lock").touch()
+
+
+@pytest.mark.parametrize("instead", [nothing, a_file, another_folder])
+def test_a_folder_that_is_away_is_unavailable_and_all_there_when_it_is_back(
+    home: Path, embedded: EmbeddedVectors, instead: Callable[[Path], None]
+) -> None:
+    """Nothing new is made in its place, which would pass for the index."""
+    vectors, away = home / "vectors", home / "away"
+    row = np.eye(16, dtype=np.float32)[3]
+    for name in ("queries", "unopened"):
+        embedded.create(name, 16, [])
+        embedded.upsert(name, [Point(1, row, {})])
+    embedded.alias("live", "queries")
+    embedded._opened.pop("unopened").close()
+    vectors.rename(away)
+    instead(vectors)
+    calls: list[Callable[[], Any]] = [
+        lambda: embedded.create("titles", 16, []),
+        lambda: embedded.create("queries", 16, []),
+        lambda: embedded.alias("live", "unopened"),
+        lambda: embedded.drop("queries"),
+        lambda: embedded.upsert("live", [Point(2, row, {})]),
+        lambda: embedded.count("unopened"),
+        embedded.collections,
+    ]
+    for call in calls:
+        with pytest.raises(Unavailable):
+            call()
+    assert not (vectors / "queries").exists()
+    if vectors.exists():
+        shutil.rmtree(vectors) if vectors.is_dir() else vectors.unlink()
+    away.rename(vectors)
+    embedded.upsert("live", [Point(3, row, {})])
+    assert embedded.collections() == ["queries", "unopened"]
+    assert (embedded.count("live"), embedded.count("unopened")) == (3, 1)
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(
