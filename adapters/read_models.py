@@ -131,9 +131,10 @@ class ReadModels:
 
         The policies are never made anew, for their jobs would be done twice: they do what was set aside.
         """
-        policies = PoliciesProjection.name
-        done = [self._replay_policies()] if name == policies or (name == "all" and self._policies_wait()) else []
-        return done if name == policies else [*self._apart("rebuild", name), *done]
+        if name == PoliciesProjection.name:
+            return [self._replay_policies()]
+        done = [self._replay_policies()] if name == "all" and self._policies_wait() else []
+        return [*self._apart("rebuild", name), *done]
 
     def _policies_wait(self) -> bool:
         tables = PoliciesProjection.tables
