@@ -5,6 +5,7 @@ from projections.clustering.projector import ClusteringProjection
 from projections.clustering.queries import (
     count_members,
     find_cluster,
+    find_clusters,
     find_run,
     list_clusters,
     list_runs,
@@ -19,6 +20,7 @@ __all__ = [
     "clusters",
     "count_members",
     "find_cluster",
+    "find_clusters",
     "find_run",
     "list_clusters",
     "list_extensions",

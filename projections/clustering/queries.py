@@ -103,6 +103,14 @@ def find_cluster(
     return dict(row) if row else None
 
 
+def find_clusters(
+    connection: Connection, run_no: int, cluster_ids: Sequence[int], summary_run_id: str | None = None
+) -> list[dict[str, Any]]:
+    """Those of these clusters that there are, in no order."""
+    statement = _shown(run_no, summary_run_id).where(clusters.c.cluster_id.in_(cluster_ids))
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
 def members(
     connection: Connection, run_no: int, cluster_id: int, limit: int, offset: int, after: int | None = None
 ) -> list[dict[str, Any]]:
