@@ -26,9 +26,10 @@ from adapters.read_store import RESET, ensure_tables, erase_everything
 from adapters.runner import CHANNEL as READ_CHANNEL
 from adapters.runner import Positions, ProjectionRunner, positions
 from adapters.settings import Settings
+from adapters.time_travel import TimeTravel
 from adapters.uploads import keep_upload
 from adapters.vectors import VectorStore, make_vectors
-from commands import access, clustering, curation, datasets, embedding, measures, summaries
+from commands import access, clustering, curation, datasets, embedding, measures, summaries, tags
 from commands.bus import Bus, Handler
 from commands.ports import Receipt
 from projections.base import Projection
@@ -42,6 +43,7 @@ HANDLERS: dict[type, Handler] = {
     **embedding.HANDLERS,
     **measures.HANDLERS,
     **summaries.HANDLERS,
+    **tags.HANDLERS,
 }
 log = structlog.get_logger()
 
@@ -71,6 +73,7 @@ class Container:
         self.bus = Bus(self.store, HANDLERS, self.needs)
         self.waiting_bus = Bus(self.store, HANDLERS, self.needs, self._wait)
         self.policies = PoliciesProjection(self.queue)
+        self.time_travel = TimeTravel(self.store)
         self._runners = {one.name: ProjectionRunner(self.database, one, self.mapper) for one in READ_MODELS}
         points = None
         if self.vectors is not None:

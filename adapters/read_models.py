@@ -27,6 +27,7 @@ from projections.datasets import DatasetsProjection
 from projections.jobs import JobsProjection
 from projections.measures import MeasuresProjection
 from projections.summaries import SummariesProjection
+from projections.tags import TagsProjection
 
 log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ READ_MODELS: tuple[Projection, ...] = (
     MeasuresProjection(),
     JobsProjection(),
     AccessProjection(),
+    TagsProjection(),
 )
 FOLLOWED: tuple[MetaData, ...] = (*(one.tables for one in READ_MODELS), search.tables)
 """Everything that a client may wait for."""

@@ -26,6 +26,7 @@ from api import (
     queries,
     search,
     summaries,
+    tags,
 )
 from api.access import documented
 from api.errors import Problem, add_error_handlers
@@ -43,6 +44,7 @@ GUARDED = (
     queries,
     search,
     summaries,
+    tags,
 )
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
@@ -89,7 +91,7 @@ def create_app(
         app.include_router(module.router, dependencies=[Depends(documented)])
     app.add_middleware(Requests, chosen)
     if chosen.cors_origins:
-        exposed = ["ETag", "X-Event-Position", "X-Correlation-ID", "Retry-After"]
+        exposed = ["ETag", "X-Event-Position", "X-As-Of-Position", "X-Correlation-ID", "Retry-After"]
         app.add_middleware(
             CORSMiddleware,
             allow_origins=chosen.cors_origins,

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection
 
 from adapters.bootstrap import Container
 from api.datasets import EmbeddingConfig, embedding_of
@@ -22,6 +21,8 @@ from api.deps import (
 )
 from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
 from api.queries import QueryResponse
+from api.time_travel import Seen, SeenDep
+from api.time_travel import run_row as run_row
 from commands.clustering import RequestClustering
 from domain.base import Invalid
 from projections import clustering as read
@@ -188,9 +189,9 @@ def list_runs(
 
 
 @router.get("/runs/{run_id}", dependencies=reads)
-def get_run(run_id: str, connection: Read, response: Response) -> ClusteringRunDetail:
+def get_run(run_id: str, seen: SeenDep, response: Response) -> ClusteringRunDetail:
     """A run: how it was made, and what it is like. Its ETag is for If-Match on edits."""
-    run = run_row(connection, run_id)
+    run = seen.run(run_id).row
     response.headers["ETag"] = f'"{run["version"]}"'
     errors = [run["error"]] if run["error"] else None
     return ClusteringRunDetail.model_validate({**run, "latest_errors": errors})
@@ -207,7 +208,7 @@ def get_run_status(run_id: str, connection: Read, container: ContainerDep) -> Cl
 @router.get("/runs/{run_id}/clusters", dependencies=reads)
 def list_clusters(
     run_id: str,
-    connection: Read,
+    seen: SeenDep,
     page: Page = 1,
     limit: Limit = 50,
     include_examples: Annotated[int, Query(ge=0, le=100, description="Central queries of each.")] = 0,
@@ -216,12 +217,10 @@ def list_clusters(
     alias: Annotated[str | None, Query(max_length=200)] = None,
 ) -> PaginatedResponse[ClusterSummaryResponse]:
     """The clusters of a run, the largest first, with the titles that are shown or one summary run's."""
-    run = run_row(connection, run_id)
-    chosen = chosen_summary(connection, run_id, summary_run_id, alias)
-    rows, total = read.list_clusters(
-        connection, run["run_no"], limit, (page - 1) * limit, sort=sort, summary_run_id=chosen
-    )
-    items = cluster_responses(connection, run_id, rows, include_examples)
+    run = seen.run(run_id)
+    chosen = run.summary_run(summary_run_id, alias)
+    rows, total = run.clusters(limit, (page - 1) * limit, sort=sort, summary_run_id=chosen)
+    items = cluster_responses(seen, run_id, rows, include_examples)
     return PaginatedResponse[ClusterSummaryResponse].model_validate(page_of(items, total, page, limit))
 
 
@@ -229,7 +228,7 @@ def list_clusters(
 def get_cluster(
     run_id: str,
     cluster_id: int,
-    connection: Read,
+    seen: SeenDep,
     page: Page = 1,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -237,53 +236,37 @@ def get_cluster(
     alias: Annotated[str | None, Query(max_length=200)] = None,
 ) -> ClusterDetailResponse:
     """A cluster and a page of its queries, in the order of their ids."""
-    run = run_row(connection, run_id)
-    chosen = chosen_summary(connection, run_id, summary_run_id, alias)
-    row = found(
-        read.find_cluster(connection, run["run_no"], cluster_id, chosen),
-        f"cluster {cluster_id} in run {run_id}",
-    )
+    run = seen.run(run_id)
+    chosen = run.summary_run(summary_run_id, alias)
+    row = found(run.cluster(cluster_id, chosen), f"cluster {cluster_id} in run {run_id}")
     after = decode_cursor(cursor, int)[0] if cursor else None
     offset = 0 if cursor else (page - 1) * limit
-    members = read.members(connection, run["run_no"], cluster_id, limit, offset, after)
+    members = run.members(cluster_id, limit, offset, after)
     items = [{**one, "id": one["query_id"], "confidence_score": one["confidence"]} for one in members]
     following = encode_cursor(members[-1]["query_id"]) if len(members) == limit else None
     return ClusterDetailResponse.model_validate(
         {
-            "cluster": cluster_responses(connection, run_id, [row], 10)[0],
-            "queries": page_of(items, row["size"], page, limit, following),
+            "cluster": cluster_responses(seen, run_id, [row], 10)[0],
+            "queries": page_of(items, run.count(cluster_id), page, limit, following),
         }
     )
 
 
-def run_row(connection: Connection, run_id: str) -> dict[str, Any]:
-    """A run, or 404. One whose job has begun is `running`."""
-    run = found(read.find_run(connection, run_id), f"clustering run {run_id!r}")
-    if run["status"] == "pending" and run["processed"] is not None:
-        run["status"] = "running"
-    return run
-
-
-def chosen_summary(
-    connection: Connection, run_id: str, summary_run_id: str | None, alias: str | None
-) -> str | None:
-    """The summary run whose titles are asked for; None for those that are shown."""
-    if summary_run_id is None and alias is not None:
-        return found(
-            read.summary_run_of(connection, run_id, alias), f"summary run of {run_id} with alias {alias!r}"
-        )
-    return summary_run_id
-
-
 def cluster_responses(
-    connection: Connection, run_id: str, rows: list[dict[str, Any]], examples: int
+    seen: Seen, run_id: str, rows: list[dict[str, Any]], examples: int
 ) -> list[dict[str, Any]]:
-    """Rows of clusters as they are answered; `examples`: how many central queries of each."""
+    """Rows of clusters as they are answered; `examples`: how many central queries of each.
+
+    What clusters are like was measured now, and is not said of the past.
+    """
+    connection = seen.connection
     texts: dict[int, list[str]] = {}
     if examples:
         summary_runs = sorted({row["summary_run_id"] for row in rows if row["summary_run_id"]})
         texts = read.representatives(connection, summary_runs, [row["cluster_id"] for row in rows], examples)
-    cohesion = cohesion_of(connection, run_id, [row["cluster_id"] for row in rows])
+    cohesion = {}
+    if seen.position is None:
+        cohesion = cohesion_of(connection, run_id, [row["cluster_id"] for row in rows])
     return [
         {
             **row,

@@ -13,16 +13,17 @@ import anyio
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
-from sqlalchemy import Connection
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from adapters.bootstrap import Container
 from adapters.exports import FORMATS
-from api.deps import ContainerDep, Read, found, wait_for_position
+from api.deps import ContainerDep, found, wait_for_position
 from api.queries import Filters, meant
 from api.search import reading
+from api.time_travel import MomentDep, Seen, SeenDep
 from domain.base import Invalid, Unavailable
 from projections import exports as read
+from projections.clustering import PastRun
 from projections.queries import QueryFilter, count_queries
 
 router = APIRouter(prefix="/api/export", tags=["exports"])
@@ -64,49 +65,67 @@ class Opened:
     """What is known of a file before its first byte."""
 
     name: str
-    position: int
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which queries, what they are called, and the run as it was, where that is asked for."""
+
+    where: QueryFilter
+    name: str
+    past: PastRun | None = None
 
 
 @router.get("", dependencies=reads)
-def export(params: Annotated[ExportParams, Query()], connection: Read, request: Request) -> ExportResponse:
-    """Where the file can be fetched, and how many rows it has. Of a run each row has its cluster."""
-    where, _ = _chosen(connection, params)
+def export(params: Annotated[ExportParams, Query()], seen: SeenDep, request: Request) -> ExportResponse:
+    """Where the file can be fetched, and how many rows it has. Of a run each row has its cluster.
+
+    With `as_of` the address names the position: the file is the same whenever it is fetched.
+    """
+    chosen = _chosen(seen, params)
     asked = params.model_dump(mode="json", exclude_none=True)
+    if seen.position is not None:
+        asked["as_of"] = seen.position
     return ExportResponse(
         download_url=f"{request.scope.get('root_path', '')}/api/export/download?{urlencode(asked)}",
         format=params.format,
-        row_count=count_queries(connection, where),
-        position=read.position(connection),
+        row_count=count_queries(seen.connection, chosen.where),
+        position=seen.reached,
     )
 
 
 @router.get("/download", dependencies=reads, response_class=StreamingResponse, responses=FILES)
-def download(params: Annotated[ExportParams, Query()], container: ContainerDep) -> StreamingResponse:
+def download(
+    params: Annotated[ExportParams, Query()], container: ContainerDep, moment: MomentDep
+) -> StreamingResponse:
     """The file itself: read from the database and sent row by row, however large it is.
 
     In CSV a text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return has an apostrophe before it,
     so that no spreadsheet runs it.
     """
-    body = _body(container, params)
+    body = _body(container, params, moment)
     opened: Opened = next(body)
     headers = {
         "Content-Disposition": f'attachment; filename="{opened.name}"',
-        "X-Event-Position": str(opened.position),
+        **opened.headers,
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
     }
     return StreamingResponse(_sent(body), media_type=FORMATS[params.format].media_type, headers=headers)
 
 
-def _body(container: Container, params: ExportParams) -> Generator[Any, None, None]:
+def _body(container: Container, params: ExportParams, moment: int | None) -> Generator[Any, None, None]:
     """First `Opened`, then the bytes, all by one statement; a generator: closing it lets go of all."""
     if not _slots.acquire(blocking=False):
         raise Unavailable(f"{AT_ONCE} downloads are under way; try again when one has ended")
     try:
         with reading(container) as connection:
-            where, name = _chosen(connection, params)
-            yield Opened(f"{_safe(name)}.{params.format}", read.position(connection))
-            yield from FORMATS[params.format].encode(read.export_rows(connection, where))
+            seen = Seen(container, connection, moment)
+            chosen = _chosen(seen, params)
+            yield Opened(f"{_safe(chosen.name)}.{params.format}", seen.headers)
+            rows = read.export_rows(connection, chosen.where, chosen.past)
+            yield from FORMATS[params.format].encode(rows)
     finally:
         _slots.release()
 
@@ -121,16 +140,16 @@ async def _sent(body: Generator[Any, None, None]) -> AsyncIterator[bytes]:
             await run_in_threadpool(body.close)
 
 
-def _chosen(connection: Connection, params: ExportParams) -> tuple[QueryFilter, str]:
-    """Which queries, and what they are called."""
+def _chosen(seen: Seen, params: ExportParams) -> Chosen:
     if params.run_id is None and params.dataset is None:
         raise Invalid("run_id: give a run_id or a dataset to export")
-    where, run = meant(connection, params)
+    where, run = meant(seen, params)
     if run is not None:
-        return where, str(run["run_id"])
+        moment = "" if seen.position is None else f"-as-of-{seen.position}"
+        return Chosen(where, f"{run.row['run_id']}{moment}", run.past)
     name = str(params.dataset)
-    found(read.has_dataset(connection, name) or None, f"data set {name!r}")
-    return where, name
+    found(read.has_dataset(seen.connection, name) or None, f"data set {name!r}")
+    return Chosen(where, name)
 
 
 def _safe(name: str) -> str:

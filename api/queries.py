@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from api.deps import ContainerDep, Read, found, wait_for_position
 from api.paging import PaginatedResponse, decode_cursor, encode_cursor, page_of
-from domain.base import Invalid
+from api.time_travel import Seen, SeenDep
+from domain.base import Invalid, NotFound
 from domain.content import decode_content
 from projections import clustering as clustering_read
 from projections import queries as read
@@ -108,9 +109,13 @@ class QueryDetailResponse(BaseModel):
 
 
 @router.get("", dependencies=reads)
-def list_queries(params: Annotated[QueryList, Query()], connection: Read) -> PaginatedResponse[QueryResponse]:
-    """Queries in order of their ids. Deep lists are read by `cursor`, which costs the same on each page."""
-    where, _ = meant(connection, params)
+def list_queries(params: Annotated[QueryList, Query()], seen: SeenDep) -> PaginatedResponse[QueryResponse]:
+    """Queries in order of their ids. Deep lists are read by `cursor`, which costs the same on each page.
+
+    `as_of` is for queries of a run: which they were then, and in which clusters.
+    """
+    where, _ = meant(seen, params)
+    connection = seen.connection
     after = int(decode_cursor(params.cursor, int)[0]) if params.cursor else None
     offset = 0 if params.cursor else (params.page - 1) * params.limit
     rows = read.list_queries(connection, where, params.limit + 1, offset, after)
@@ -159,20 +164,23 @@ def run_named(connection: Connection, run_id: str) -> dict[str, Any]:
     return found(clustering_read.find_run(connection, run_id), f"clustering run {run_id!r}")
 
 
-def meant(connection: Connection, filters: Filters) -> tuple[read.QueryFilter, dict[str, Any] | None]:
+def meant(seen: Seen, filters: Filters) -> tuple[read.QueryFilter, clustering_read.RunView | None]:
     """What a request asks for, and its run. Raises NotFound for a run or a cluster that is not there."""
-    run = run_named(connection, filters.run_id) if filters.run_id is not None else None
+    run = seen.run(filters.run_id) if filters.run_id is not None else None
     same = filters.model_dump(exclude={"run_id", "cluster_id", "page", "limit", "cursor", "format"})
     if run is None:
         if filters.cluster_id is not None:
             raise Invalid("cluster_id: a cluster belongs to a run; give run_id as well")
+        if seen.position is not None:
+            raise Invalid("as_of: only a clustering run can be read as it was; give run_id as well")
         return read.QueryFilter(**same), None
-    check_dataset(run, filters.dataset)
-    ids = None if filters.cluster_id is None else (filters.cluster_id,)
-    if ids:
-        check_clusters(connection, run, ids)
-    same["dataset"] = run["dataset"]
-    return read.QueryFilter(**same, run_no=run["run_no"], cluster_ids=ids), run
+    check_dataset(run.row, filters.dataset)
+    cluster_id = filters.cluster_id
+    if cluster_id is not None and not run.has(cluster_id):
+        raise NotFound(f"there is no cluster {cluster_id} in run {filters.run_id}")
+    same["dataset"] = run.row["dataset"]
+    ids = None if cluster_id is None else (cluster_id,)
+    return read.QueryFilter(**same, **run.among(ids)), run
 
 
 def check_dataset(run: dict[str, Any], dataset: str | None) -> None:

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import BigInteger, Column, DateTime, Executable, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Executable,
+    MetaData,
+    Table,
+    Text,
+    func,
+    select,
+)
 
 
 @dataclass(frozen=True)
@@ -79,3 +90,9 @@ BOOKKEEPING = ("checkpoint", "parked")
 def bookkeeping(tables: MetaData, name: str) -> Table:
     """One of the tables that every read model has: `checkpoint` or `parked`."""
     return tables.tables[f"{tables.schema}.{name}"]
+
+
+def reached(connection: Connection, *read_models: MetaData) -> int:
+    """The event that all of these have passed."""
+    at = [select(bookkeeping(one, "checkpoint").c.position).scalar_subquery() for one in read_models]
+    return int(connection.execute(select(func.least(*at))).scalar_one())

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
+    false,
     func,
     insert,
     select,
@@ -28,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from domain.clustering import Changes, ClusteringRun
+from domain.clustering.history import History
 from projections.base import BATCH, ReadStore, Recorded, read_model
 
 tables = read_model("curation")
@@ -162,18 +164,44 @@ def list_edits(
     cluster_id: int | None = None,
     since: datetime | None = None,
     after: int | None = None,
+    up_to: int | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """A page of edits, newest first, and how many there are; `after`: a position to go on below."""
+    """A page of edits, newest first, and how many there are; `after`: a position to go on below.
+
+    `up_to`: a position behind which nothing is looked at; `mark_as_of` then says what was undone.
+    """
     where = [edits.c.run_id == run_id]
     if cluster_id is not None:
         where.append(any_(edits.c.cluster_ids) == cluster_id)
     if since is not None:
         where.append(edits.c.timestamp >= since)
+    if up_to is not None:
+        where.append(edits.c.position <= up_to)
     total = connection.execute(select(func.count()).select_from(edits).where(*where)).scalar_one()
     if after is not None:
         where.append(edits.c.position < after)
     page = select(edits).where(*where).order_by(edits.c.position.desc()).limit(limit).offset(offset)
     return [dict(row) for row in connection.execute(page).mappings()], total
+
+
+def mark_as_of(connection: Connection, rows: Sequence[dict[str, Any]], history: History) -> None:
+    """Let edits of one run say what had undone them when its history was this one."""
+    undone = {row["version"]: history.undone.get(row["version"]) for row in rows}
+    versions = {one.until for one in undone.values() if one}
+    theirs = (edits.c.run_id == rows[0]["run_id"] if rows else false(), edits.c.version.in_(versions))
+    found = select(edits.c.version, edits.c.position).where(*theirs)
+    positions = {version: position for version, position in connection.execute(found)} if versions else {}
+    for row in rows:
+        by = undone[row["version"]]
+        row["undone_by"] = positions[by.until] if by else None
+
+
+def reshaping_edits(connection: Connection, run_id: str) -> list[dict[str, Any]]:
+    """Merges and splits of a run: version, position, edit_type, details; oldest first."""
+    columns = (edits.c.version, edits.c.position, edits.c.edit_type, edits.c.details)
+    kinds = [ClusteringRun.ClustersMerged.KIND, ClusteringRun.ClusterSplit.KIND]
+    found = select(*columns).where(edits.c.run_id == run_id, edits.c.edit_type.in_(kinds))
+    return [dict(row) for row in connection.execute(found.order_by(edits.c.version)).mappings()]
 
 
 def lineage_of(connection: Connection, run_id: str) -> list[dict[str, Any]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, Text, and_, cast, func, null, select
+from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, Text, and_, cast, null, select
 from sqlalchemy.dialects.postgresql import REAL
 
-from projections import clustering, datasets
-from projections.base import bookkeeping
+from domain.values import ERASED
+from projections import datasets
 from projections.clustering import clusters, memberships, shown_confidence
+from projections.clustering.past import PastRun
 from projections.datasets import queries
 from projections.queries.filters import QueryFilter, metadata_text, narrowed
 
@@ -18,26 +19,52 @@ AT_ONCE = 500
 """Rows that are in memory at a time."""
 
 
-def export_rows(connection: Connection, where: QueryFilter) -> Iterator[Sequence[Any]]:
+def export_rows(
+    connection: Connection, where: QueryFilter, past: PastRun | None = None
+) -> Iterator[Sequence[Any]]:
     """Batches of rows in order of id, by a cursor of the server.
 
     Each: query_id, conversation_id, dataset, model, language, timestamp, query_text, cluster_id,
-    cluster_title, confidence, label, domain, metadata (the text of a JSON object).
+    cluster_title, confidence, label, domain, metadata (the text of a JSON object). `past`: the run as it was,
+    whose clusters and titles are shown.
     """
-    with connection.execute(_selected(where), execution_options={"yield_per": AT_ONCE}) as rows:
-        yield from rows.partitions()
+    with connection.execute(_selected(where, past), execution_options={"yield_per": AT_ONCE}) as rows:
+        yield from (_as_of(some, past) for some in rows.partitions()) if past else rows.partitions()
 
 
-def _selected(where: QueryFilter) -> Select[Any]:
-    of_run = where.run_no is not None
+def _as_of(rows: Sequence[Row[Any]], past: PastRun) -> list[tuple[Any, ...]]:
+    """Rows with what the algorithm found in place of the cluster and its title: with what that had become."""
+    labels = past.run.partition.labels_of([row.query_id for row in rows]).tolist()
+    known = past.run.clusters
+    return [
+        (
+            *row[:CLUSTER],
+            label,
+            known[label].title if label in known else None,
+            row.confidence if label == row.assigned_to else None,
+            *row[CLUSTER + 3 :],
+        )
+        for row, label in zip(rows, labels, strict=True)
+        if label != ERASED
+    ]
+
+
+CLUSTER = 7
+"""Where the columns of the cluster begin; there are three."""
+
+
+def _selected(where: QueryFilter, past: PastRun | None) -> Select[Any]:
     columns = [queries.c[name] for name in ("query_id", "conversation_id", "dataset", "model", "language")]
     columns += [queries.c.timestamp, queries.c.query_text]
     cluster: list[ColumnElement[Any]] = [cast(null(), Integer), cast(null(), Text), cast(null(), REAL)]
-    if of_run:
+    of_run = where.run_no is not None
+    if of_run and past is not None:
+        cluster = [memberships.c.assigned_to, cast(null(), Text), memberships.c.confidence]
+    elif of_run:
         cluster = [memberships.c.cluster_id, clusters.c.title, shown_confidence]
     about = [metadata_text("label"), metadata_text("domain"), cast(queries.c.metadata, Text)]
     statement = narrowed(select(*columns, *cluster, *about).select_from(queries), where)
-    if of_run:
+    if of_run and past is None:
         titled = and_(
             clusters.c.run_no == memberships.c.run_no, clusters.c.cluster_id == memberships.c.cluster_id
         )
@@ -48,13 +75,3 @@ def _selected(where: QueryFilter) -> Select[Any]:
 def has_dataset(connection: Connection, name: str) -> bool:
     table = datasets.datasets
     return connection.execute(select(table.c.name).where(table.c.name == name)).first() is not None
-
-
-def position(connection: Connection) -> int:
-    """The event up to which rows of this snapshot show everything."""
-    reached = [
-        select(bookkeeping(tables, "checkpoint").c.position).scalar_subquery()
-        for tables in (datasets.tables, clustering.tables)
-    ]
-    statement = select(func.least(*reached))
-    return int(connection.execute(statement).scalar_one())

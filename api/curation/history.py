@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
-from api.clustering import run_row
 from api.curation.edits import DryRun, EditResponse, Reasoned, RunId, edited
-from api.deps import ContainerDep, Read, wait_for_position
+from api.deps import ContainerDep, wait_for_position
 from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
 from api.queries import Moment
+from api.time_travel import Seen, SeenDep
 from commands.curation import ReverseEdit, edit_in_full
 from projections import curation as read
 
@@ -158,27 +158,27 @@ def redo_last(
 
 @router.get("/clusters/{cluster_id}/history", dependencies=reads)
 def cluster_history(
-    cluster_id: int, run_id: RunId, connection: Read, page: Page = 1, limit: Limit = 50, cursor: Cursor = None
+    cluster_id: int, run_id: RunId, seen: SeenDep, page: Page = 1, limit: Limit = 50, cursor: Cursor = None
 ) -> PaginatedResponse[EditHistoryRecord]:
     """Every edit that touched a cluster, newest first."""
-    return _edits(connection, run_id, page, limit, cursor, cluster_id=cluster_id)
+    return _edits(seen, run_id, page, limit, cursor, cluster_id=cluster_id)
 
 
 @router.get("/runs/{run_id}/audit", dependencies=reads)
 def audit_run(
     run_id: str,
-    connection: Read,
+    seen: SeenDep,
     page: Page = 1,
     limit: Limit = 50,
     cursor: Cursor = None,
     since: Annotated[Moment | None, Query(description="RFC 3339")] = None,
 ) -> PaginatedResponse[EditHistoryRecord]:
     """Every edit of a run, newest first."""
-    return _edits(connection, run_id, page, limit, cursor, since=since)
+    return _edits(seen, run_id, page, limit, cursor, since=since)
 
 
 def _edits(
-    connection: Read,
+    seen: Seen,
     run_id: str,
     page: int,
     limit: int,
@@ -187,12 +187,21 @@ def _edits(
     cluster_id: int | None = None,
     since: datetime | None = None,
 ) -> PaginatedResponse[EditHistoryRecord]:
-    run_row(connection, run_id)
+    past = seen.run(run_id).past
     after = decode_cursor(cursor, int)[0] if cursor else None
     offset = 0 if cursor else (page - 1) * limit
     rows, total = read.list_edits(
-        connection, run_id, limit, offset, cluster_id=cluster_id, since=since, after=after
+        seen.connection,
+        run_id,
+        limit,
+        offset,
+        cluster_id=cluster_id,
+        since=since,
+        after=after,
+        up_to=seen.position,
     )
+    if past is not None:
+        read.mark_as_of(seen.connection, rows, past.run.history)
     items = [{**row, "edit_id": row["position"]} for row in rows]
     following = encode_cursor(rows[-1]["position"]) if len(rows) == limit else None
     return PaginatedResponse[EditHistoryRecord].model_validate(page_of(items, total, page, limit, following))

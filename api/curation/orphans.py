@@ -7,12 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from api.clustering import run_row
-from api.deps import Read, wait_for_position
+from api.deps import wait_for_position
 from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
 from api.queries import QueryResponse
+from api.time_travel import SeenDep
 from domain.values import ORPHAN
-from projections import clustering as read
 
 router = APIRouter()
 reads = [Depends(wait_for_position)]
@@ -27,14 +26,14 @@ class OrphanInfo(BaseModel):
 
 @router.get("/runs/{run_id}/orphaned", dependencies=reads)
 def list_orphaned(
-    run_id: str, connection: Read, page: Page = 1, limit: Limit = 50, cursor: Cursor = None
+    run_id: str, seen: SeenDep, page: Page = 1, limit: Limit = 50, cursor: Cursor = None
 ) -> PaginatedResponse[OrphanInfo]:
     """The orphans of a run, in the order of their ids."""
-    run = run_row(connection, run_id)
+    run = seen.run(run_id)
     after = decode_cursor(cursor, int)[0] if cursor else None
     offset = 0 if cursor else (page - 1) * limit
-    rows = read.members(connection, run["run_no"], ORPHAN, limit, offset, after)
-    total = read.count_members(connection, run["run_no"], ORPHAN)
+    rows = run.members(ORPHAN, limit, offset, after)
+    total = run.count(ORPHAN)
     items = [
         {
             "orphan": {"run_id": run_id, "query_id": row["query_id"], "assigned_to": row["assigned_to"]},

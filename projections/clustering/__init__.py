@@ -1,6 +1,7 @@
 """Clustering runs, their clusters, and which query is in which."""
 
 from projections.clustering.extensions import list_extensions
+from projections.clustering.past import PastRun
 from projections.clustering.projector import ClusteringProjection
 from projections.clustering.queries import (
     count_members,
@@ -14,9 +15,14 @@ from projections.clustering.queries import (
     summary_run_of,
 )
 from projections.clustering.tables import clusters, memberships, runs, shown_confidence, tables
+from projections.clustering.views import LiveRun, PastView, RunView
 
 __all__ = [
     "ClusteringProjection",
+    "LiveRun",
+    "PastRun",
+    "PastView",
+    "RunView",
     "clusters",
     "count_members",
     "find_cluster",

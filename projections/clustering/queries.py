@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select, text, true
 
+from domain.summaries import SummaryRun
+from projections.audit import events
 from projections.clustering.tables import clusters, memberships, runs, shown_confidence
 from projections.datasets import queries
 from projections.summaries import summaries, summary_runs
@@ -153,12 +155,20 @@ def representatives(
     return found
 
 
-def summary_run_of(connection: Connection, run_id: str, alias: str) -> str | None:
-    """The newest summary run of a run with this alias."""
+def summary_run_of(
+    connection: Connection, run_id: str, alias: str, position: int | None = None
+) -> str | None:
+    """The newest summary run of a run with this alias; that there was at a position of the log."""
     statement = (
         select(summary_runs.c.summary_run_id)
         .where(summary_runs.c.run_id == run_id, summary_runs.c.alias == alias)
         .order_by(summary_runs.c.created_at.desc())
         .limit(1)
     )
+    if position is not None:
+        begun = and_(
+            events.c.stream == func.concat(f"{SummaryRun.PREFIX}/", summary_runs.c.summary_run_id),
+            events.c.version == 1,
+        )
+        statement = statement.join(events, begun).where(events.c.position <= position)
     return connection.execute(statement).scalar_one_or_none()

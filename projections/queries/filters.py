@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from operator import eq
 from typing import Any
 
 from sqlalchemy import (
@@ -32,6 +34,9 @@ class QueryFilter:
     `run_no` leaves members of that run, which belong to one `dataset`; `cluster_ids` those of these clusters
     of it. `since` is part of the time, `until` is not. `text` is what a search engine takes: words, "a
     phrase", or, -without.
+
+    Of a run at a moment of the past: `query_ids` are the members of clusters in ascending order, `up_to` is
+    the last that the run had, and `size` says how many these are.
     """
 
     dataset: str | None = None
@@ -45,11 +50,15 @@ class QueryFilter:
     since: datetime | None = None
     until: datetime | None = None
     text: str | None = None
+    query_ids: tuple[int, ...] | None = None
+    up_to: int | None = None
+    size: int | None = None
 
     @property
     def has_counter(self) -> bool:
         """Nothing is asked but data set, run and clusters, whose sizes are kept."""
-        return replace(self, dataset=None, run_no=None, cluster_ids=None) == QueryFilter()
+        plain = replace(self, dataset=None, run_no=None, cluster_ids=None)
+        return replace(plain, query_ids=None, up_to=None, size=None) == QueryFilter()
 
 
 def narrowed(statement: Select[Any], where: QueryFilter) -> Select[Any]:
@@ -61,19 +70,12 @@ def narrowed(statement: Select[Any], where: QueryFilter) -> Select[Any]:
             statement = statement.where(_one_of(memberships.c.cluster_id, where.cluster_ids))
     elif where.dataset is not None:
         statement = statement.where(queries.c.dataset == where.dataset)
-    for name in ("model", "language", "conversation_id"):
-        value = getattr(where, name)
-        if value is not None:
-            statement = statement.where(queries.c[name] == value)
-    for name in ("label", "domain"):
-        value = getattr(where, name)
-        if value is not None:
-            statement = statement.where(_labelled(name, value))
-    if where.since is not None:
-        statement = statement.where(queries.c.timestamp >= where.since)
-    if where.until is not None:
-        statement = statement.where(queries.c.timestamp < where.until)
-    return statement if where.text is None else statement.where(matches(where.text))
+    return statement.where(*(_CONDITIONS[name](value) for name, value in _given(where)))
+
+
+def _given(where: QueryFilter) -> Iterator[tuple[str, Any]]:
+    values = ((name, getattr(where, name)) for name in _CONDITIONS)
+    return ((name, value) for name, value in values if value is not None)
 
 
 def among(query_ids: Sequence[int]) -> ColumnElement[bool]:
@@ -106,3 +108,15 @@ def _labelled(name: str, value: str) -> ColumnElement[bool]:
 def _one_of(column: ColumnElement[Any], values: tuple[int, ...]) -> ColumnElement[bool]:
     """One value as an equality, by which an index also gives the order."""
     return column == (values[0] if len(values) == 1 else any_(literal(list(values), ARRAY(Integer))))
+
+
+_CONDITIONS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
+    "query_ids": among,
+    "up_to": lambda last: queries.c.query_id <= last,
+    **{name: partial(eq, queries.c[name]) for name in ("model", "language", "conversation_id")},
+    **{name: partial(_labelled, name) for name in ("label", "domain")},
+    "since": lambda begin: queries.c.timestamp >= begin,
+    "until": lambda end: queries.c.timestamp < end,
+    "text": matches,
+}
+"""Fields of a filter that are conditions on the rows of queries."""

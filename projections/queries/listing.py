@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, Connection, Integer, and_, any_, func, literal, select
@@ -16,6 +18,9 @@ def list_queries(
     connection: Connection, where: QueryFilter, limit: int, offset: int = 0, after: int | None = None
 ) -> list[dict[str, Any]]:
     """Queries in ascending order of id; `after`: an id to go on behind."""
+    if where.query_ids is not None and where.has_counter:
+        begin = offset if after is None else offset + bisect_right(where.query_ids, after)
+        where, offset = replace(where, query_ids=where.query_ids[begin : begin + limit]), 0
     statement = narrowed(select(queries), where).order_by(queries.c.query_id).limit(limit).offset(offset)
     if after is not None:
         statement = statement.where(queries.c.query_id > after)
@@ -24,6 +29,8 @@ def list_queries(
 
 def count_queries(connection: Connection, where: QueryFilter) -> int:
     """Exact. Sizes of data sets and clusters are kept; anything else is counted."""
+    if where.has_counter and where.size is not None:
+        return where.size
     kept = _kept_count(connection, where) if where.has_counter else None
     if kept is not None:
         return kept
@@ -32,11 +39,13 @@ def count_queries(connection: Connection, where: QueryFilter) -> int:
 
 
 def _kept_count(connection: Connection, where: QueryFilter) -> int | None:
-    """None for a run that has no clusters yet."""
-    if where.run_no is not None:
+    """None for a run that has no clusters yet. Orphans belong to the run, though to no cluster."""
+    if where.run_no is not None and where.cluster_ids is None:
+        ended = (runs.c.run_no == where.run_no, runs.c.status == "completed")
+        sizes = select(func.sum(runs.c.num_queries)).where(*ended)
+    elif where.run_no is not None:
         sizes = select(func.sum(clusters.c.size)).where(clusters.c.run_no == where.run_no)
-        if where.cluster_ids is not None:
-            sizes = sizes.where(clusters.c.cluster_id == any_(_integers(where.cluster_ids)))
+        sizes = sizes.where(clusters.c.cluster_id == any_(_integers(where.cluster_ids or ())))
     else:
         sizes = select(func.coalesce(func.sum(datasets.c.queries), 0))
         if where.dataset is not None:

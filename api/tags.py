@@ -1,0 +1,77 @@
+"""Tags: names of moments of the log, for `as_of` and for differences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Response
+from pydantic import BaseModel, Field
+
+from api.deps import ContainerDep, OperationResponse, Read, found, settled, wait_for_position
+from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.queries import BIGGEST, Moment
+from commands.tags import AddTag, RemoveTag
+from domain.base import context
+from projections import tags as read
+
+router = APIRouter(prefix="/api/tags", tags=["tags"])
+reads = [Depends(wait_for_position)]
+
+Name = Annotated[str, Path(max_length=64)]
+
+
+class TagRequest(BaseModel):
+    """At `position`, or `at` a time; without either: now. `reason` is kept with the event."""
+
+    name: str = Field(max_length=64, description="Begins with a letter; letters, digits, `.`, `_`, `-`.")
+    position: int | None = Field(None, ge=1, le=BIGGEST)
+    at: Moment | None = None
+    reason: str | None = Field(None, max_length=2_000)
+
+
+class TagResponse(BaseModel):
+    """`time`: when the event at `position` was recorded."""
+
+    name: str
+    position: int
+    time: datetime | None = None
+    created_at: datetime
+    created_by: str
+    reason: str | None = None
+
+
+class TagSetResponse(BaseModel):
+    name: str
+    position: int
+
+
+@router.post("", status_code=201)
+def add_tag(body: TagRequest, response: Response, container: ContainerDep) -> TagSetResponse:
+    """Name a moment. 409 where the name is taken."""
+    context.set(replace(context.get(), reason=body.reason))
+    command = AddTag(name=body.name, position=body.position, at=body.at)
+    answer = settled(response, container.waiting_bus.handle(command))
+    response.headers["Location"] = f"/api/tags/{body.name}"
+    return TagSetResponse.model_validate(answer)
+
+
+@router.get("", dependencies=reads)
+def list_tags(connection: Read, page: Page = 1, limit: Limit = 50) -> PaginatedResponse[TagResponse]:
+    """Tags, the latest moment first."""
+    rows, total = read.list_tags(connection, limit, (page - 1) * limit)
+    return PaginatedResponse[TagResponse].model_validate(page_of(rows, total, page, limit))
+
+
+@router.get("/{name}", dependencies=reads)
+def get_tag(name: Name, connection: Read) -> TagResponse:
+    """The moment that a tag stands for."""
+    return TagResponse.model_validate(found(read.find_tag(connection, name), f"tag {name!r}"))
+
+
+@router.delete("/{name}")
+def remove_tag(name: Name, response: Response, container: ContainerDep) -> OperationResponse:
+    """Free a name. What was read under it can still be read by its position."""
+    answer = settled(response, container.waiting_bus.handle(RemoveTag(name=name)))
+    return OperationResponse(status="removed", data=answer)
