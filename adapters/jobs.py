@@ -105,6 +105,7 @@ class PoliciesProjection:
             *POLICIES,
             *ClusteringRun.EDITS,
             ClusteringRun.QueriesErased,
+            ClusteringRun.ExtensionEnded,
             ClusteringRun.QueriesAssigned,
             ClusteringRun.ClustersTitled,
         }

@@ -49,7 +49,7 @@ def _title_jobs(event: Any) -> list[Job]:  # noqa: ANN401
 def _measure_jobs(event: Any) -> list[Job]:  # noqa: ANN401
     """One job for all edits of a second: measures follow whatever changes the members of clusters."""
     match event:
-        case ClusteringRun.Completed() | ClusteringRun.QueriesErased():
+        case ClusteringRun.Completed() | ClusteringRun.QueriesErased() | ClusteringRun.ExtensionEnded():
             concerned = True
         case Edit():
             concerned = bool(event.changes().regrouped)
