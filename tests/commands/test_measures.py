@@ -161,6 +161,19 @@ def erase(container: Container, run_id: str, query_ids: list[int]) -> None:
     container.store.commit(Outcome((run,)), "EraseQueries")
 
 
+def test_queries_that_are_added_later_count_too(
+    made: Installation, container: Container, run: str, dataset: str
+) -> None:
+    new = load(made, dataset, [conversation(n, 1) for n in (101, 102)])
+    extended = container.store.load(ClusteringRun, run)
+    extended.request_extension("x1", new[-1], 0.0)
+    extended.add("x1", np.array(new), np.array([1, 2], np.int32), np.full(2, 0.5, np.float32))
+    extended.end_extension("x1", None)
+    container.store.commit(Outcome((extended,)), "ExtendRun")
+    assert measure(container, run) == [1, 2]
+    check(container, run)
+
+
 @pytest.mark.parametrize("most", [0, 2_000])
 def test_states_and_events_tell_the_same(
     container: Container, run: str, ids: list[int], most: int, monkeypatch: pytest.MonkeyPatch
