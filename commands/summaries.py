@@ -130,8 +130,9 @@ def _rows_of(texts: Mapping[int, str]) -> list[dict[str, Any]]:
 
 
 def _edited(run: ClusteringRun, cluster_id: int) -> bool:
-    cluster = run.cluster(cluster_id)
-    return cluster.title_edited or cluster.description_edited
+    """Whether its words are not those of the summary; so it is with one that people removed meanwhile."""
+    cluster = run.clusters.get(cluster_id)
+    return cluster is None or cluster.title_edited or cluster.description_edited
 
 
 def fail_summary(cmd: FailSummary, store: EventStore) -> Outcome:

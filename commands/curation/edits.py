@@ -131,7 +131,8 @@ def merge_clusters(cmd: MergeClusters, store: EventStore) -> Outcome:
 def suggested_title(run: ClusteringRun, cluster_ids: Sequence[int]) -> str | None:
     """What these could be called together: as the largest where it has most, else all names side by side."""
     sizes = run.partition.sizes()
-    known = [(sizes.get(one, 0), run.clusters[one].title) for one in cluster_ids if one in run.clusters]
+    there = [one for one in dict.fromkeys(cluster_ids) if one in run.clusters]
+    known = [(sizes.get(one, 0), run.clusters[one].title) for one in there]
     parts = sorted(((size, title) for size, title in known if title), reverse=True)
     if not parts:
         return None
@@ -187,7 +188,7 @@ def done(run: ClusteringRun, answer: dict[str, Any], cmd: Edit) -> Outcome:
 
 
 def load_for_edit(store: EventStore, run_id: str) -> ClusteringRun:
-    """The run, if it is still the one that the caller has seen (If-Match)."""
+    """The run, if it can be edited and is still the one that the caller has seen (If-Match)."""
     run = store.load(ClusteringRun, run_id)
     expected = context.get().expected_version
     if expected is not None and expected != run.version:
@@ -195,6 +196,7 @@ def load_for_edit(store: EventStore, run_id: str) -> ClusteringRun:
             f"run {run_id} is at version {run.version}, not {expected}; read it again",
             [{"version": run.version}],
         )
+    run.check_editable()
     return run
 
 

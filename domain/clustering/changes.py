@@ -11,7 +11,7 @@ import numpy as np
 
 from domain.clustering.cluster import Cluster
 from domain.clustering.partition import Partition
-from domain.values import Labels, QueryIds
+from domain.values import NOISE, ORPHAN, Labels, QueryIds
 
 Fields = Mapping[str, Any] | None
 """Fields of a cluster by name; None where there is no such cluster."""
@@ -64,6 +64,11 @@ class Changes:
     def inverse(self) -> Changes:
         clusters = {one: (now, was) for one, (was, now) in self.clusters.items()}
         return Changes(self.query_ids, self.now, self.was, clusters)
+
+    def usual_target(self, cluster_id: int) -> int:
+        """Where most queries of a cluster went; ORPHAN where none did."""
+        labels, counts = np.unique(self.now[self.was == cluster_id], return_counts=True)
+        return int(labels[counts.argmax()]) if len(labels) else ORPHAN
 
     def without(self, query_ids: QueryIds) -> Changes:
         """Leaving out these queries."""
@@ -128,7 +133,8 @@ class Changes:
     @cached_property
     def touched(self) -> frozenset[int]:
         """Clusters that changed, or that queries left or entered."""
-        return frozenset(self.clusters) | frozenset(np.unique(np.append(self.was, self.now)).tolist())
+        labels = np.union1d(self.was, self.now)
+        return frozenset(self.clusters) | frozenset(labels[labels >= NOISE].tolist())
 
     @cached_property
     def fields(self) -> frozenset[tuple[int, str]]:

@@ -56,6 +56,11 @@ class Cluster:
     def description_edited(self) -> bool:
         return self.own_description is not None
 
+    def named_as(self, other: Cluster) -> Self:
+        """With what a summary calls the other."""
+        names = ("named_title", "named_description", "summary_run_id")
+        return replace(self, **{name: getattr(other, name) for name in names})
+
     # --- as it stands in events
 
     def fields(self) -> dict[str, Any]:

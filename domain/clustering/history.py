@@ -36,8 +36,12 @@ class Plan:
 class History:
     """An edit is known by its version in the stream of its run.
 
-    `in_force`: edit → the version at which it came into force (its own, or that of a redo). `reversals`:
+    `in_force`: edit → the version at which it came into force (its own, or that of a redo). `undos`, `redos`:
     version of an undo or redo → its edits. `groups`: version → the edits that belong together.
+
+    Edits that touched the same (`Changes.meets`) stand on each other in the order of their versions: one is
+    undone only after those that were made on it, and redone only on the ground on which it was made.
+    So the state is always that of the edits in force, made one after the other.
     """
 
     in_force: dict[int, int] = field(default_factory=dict)
@@ -85,7 +89,7 @@ class History:
         """
         if version in self.undos:
             wanted = self.undos[version]
-            holding = [one for one in wanted if one in self.undone and self.undone[one].until == version]
+            holding = [one for one in wanted if self._undone_by(one, version)]
         elif version in self.redos:
             wanted = self.redos[version]
             holding = [one for one in wanted if self.in_force.get(one) == version]
@@ -100,10 +104,12 @@ class History:
         return [*self.groups.get(version, ()), version]
 
     def last(self) -> int:
-        """The newest edit in force, by when it came into force; a group stands behind its edits."""
+        """What came into force last: an edit, a group, or the redo of some. Nothing stands in its way."""
         if not self.in_force:
             raise Conflict("there is no edit in force that could be undone")
-        return max(self.in_force, key=self._since)
+        newest = max(self.in_force, key=lambda one: (self.in_force[one], one))
+        since = self.in_force[newest]
+        return since if since in self.redos else newest
 
     def last_undone(self) -> int:
         """The newest undo of which something is still undone."""
@@ -113,89 +119,88 @@ class History:
 
     # --- what an undo or a redo takes
 
-    def to_undo(self, version: int) -> list[int] | None:
-        """The edits that an undo of this version takes back; None where it means a redo (of an undo)."""
-        self._check(version)
-        if version in self.undos:
-            return None
-        if version in self.redos:
-            return [one for one in self.redos[version] if self.in_force.get(one) == version]
-        return [one for one in self._with_parts(version) if one in self.in_force]
+    def meant(self, version: int, *, redo: bool) -> tuple[list[int], bool]:
+        """The edits that are taken back or put back, and whether it is the latter: undoing an undo is a redo.
 
-    def to_redo(self, version: int) -> list[int] | None:
-        """The edits that a redo of this version puts back; None where it means an undo (of a redo)."""
-        self._check(version)
-        if version in self.redos:
-            return None
-        if version in self.undos:
-            of_it = self.undos[version]
-            return [one for one in of_it if one in self.undone and self.undone[one].until == version]
-        return [one for one in self._with_parts(version) if one in self.undone]
-
-    def _check(self, version: int) -> None:
+        Raises NotFound.
+        """
         if not self.knows(version):
             raise NotFound(f"version {version} is no edit of this run")
+        if version in self.undos:
+            return [one for one in self.undos[version] if self._undone_by(one, version)], True
+        if version in self.redos:
+            return [one for one in self.redos[version] if self._came_by(one, version, redo=redo)], redo
+        where = self.undone if redo else self.in_force
+        return [one for one in self._with_parts(version) if one in where], redo
+
+    def _undone_by(self, edit: int, version: int) -> bool:
+        return edit in self.undone and self.undone[edit].until == version
+
+    def _came_by(self, edit: int, version: int, *, redo: bool) -> bool:
+        """Whether it is in force by this redo, or was so before it was undone."""
+        if redo:
+            return edit in self.undone and self.undone[edit].since == version
+        return self.in_force.get(edit) == version
 
     def concerned_by_undo(self, edits: Iterable[int]) -> set[int]:
-        """The edits whose changes must be known: these, and all that came into force later."""
-        begin = min((self.in_force[one] for one in edits), default=0)
-        return {one for one, since in self.in_force.items() if since >= begin}
+        """The edits whose changes must be known: these, and all in force that were made later."""
+        first = min(edits, default=0)
+        return {one for one in self.in_force if one >= first}
 
     def concerned_by_redo(self, edits: Iterable[int]) -> set[int]:
-        """The edits whose changes must be known: these, all in force since, and all undone since."""
-        wanted = set(edits)
-        begin = min((self.undone[one].until for one in wanted), default=0)
-        newer = {one for one, since in self.in_force.items() if since > begin}
-        return wanted | newer | {one for one, undone in self.undone.items() if undone.until >= begin}
+        """The edits whose changes must be known: these, and what is in force now and was not then, or was.
+
+        The same holds for those among them that may have to be redone before.
+        """
+        found = set(edits)
+        left = list(found)
+        while left:
+            before = self._in_force_before(left.pop())
+            ground = (before & self.undone.keys()) - found
+            left += ground
+            found |= ground | (self.in_force.keys() - before)
+        return found
 
     def plan_undo(self, edits: Iterable[int], changes: Mapping[int, Changes]) -> Plan:
-        """These edits and, before them, all in force that came later and touched the same, newest first."""
+        """These edits and, before them, all in force that were made on them, newest first."""
         wanted = set(edits)
         taken = set(wanted)
-        for one in sorted(self.concerned_by_undo(wanted) - wanted, key=self._since):
-            since = self._since(one)
-            if any(self._since(other) < since and changes[one].meets(changes[other]) for other in taken):
+        for one in sorted(self.concerned_by_undo(wanted) - wanted):
+            if any(other < one and changes[one].meets(changes[other]) for other in taken):
                 taken.add(one)
-        order = sorted(taken, key=self._since, reverse=True)
+        order = sorted(taken, reverse=True)
         composed = Changes.composed([changes[one].inverse() for one in order])
         return Plan(order, [one for one in order if one not in wanted], composed)
 
     def plan_redo(self, edits: Iterable[int], changes: Mapping[int, Changes]) -> Plan:
-        """These edits and, before them, all undone since that they had built on, oldest first.
+        """These edits and, before them, all that they were made on and that are undone, oldest first.
 
-        Edits that came into force since and touched the same are `refused`: a redo takes nothing back.
+        Edits in force that touched the same, and that they were not made on, are `refused`: a redo takes
+        nothing back.
         """
         wanted = set(edits)
-        taken: set[int] = set()
-        left = sorted(wanted, key=lambda one: self.undone[one].since, reverse=True)
+        taken, refused, left = set(wanted), set[int](), list(wanted)
         while left:
-            one = left.pop(0)
-            taken.add(one)
-            left += [b for b in self._ground(one, changes) if b not in taken and b not in left]
-        refused = {
-            other
-            for one in taken
-            for other, since in self.in_force.items()
-            if since > self.undone[one].until and other in changes and changes[one].meets(changes[other])
-        }
-        order = sorted(taken, key=lambda one: (self.undone[one].since, one))
+            one = left.pop()
+            before = self._in_force_before(one)
+            ground = {other for other in before & self.undone.keys() if changes[one].meets(changes[other])}
+            left += ground - taken
+            taken |= ground
+            others = self.in_force.keys() - before
+            refused |= {other for other in others if changes[one].meets(changes[other])}
+        order = sorted(taken)
         composed = Changes.composed([changes[one] for one in order])
         blockers = [one for one in order if one not in wanted]
         return Plan(order, blockers, composed, redo=True, refused=sorted(refused))
 
-    def _ground(self, edit: int, changes: Mapping[int, Changes]) -> list[int]:
-        """Edits that were in force before this one, touched the same, and were undone with it or since."""
-        mine = self.undone[edit]
-        return [
-            other
-            for other, undone in self.undone.items()
-            if undone.until >= mine.until
-            and (undone.since, other) < (mine.since, edit)
-            and changes[edit].meets(changes[other])
-        ]
-
-    def _since(self, edit: int) -> tuple[int, int]:
-        return self.in_force[edit], edit
+    def _in_force_before(self, version: int) -> set[int]:
+        """The edits that were in force when the event at this version was decided."""
+        standing = {one for one in (*self.in_force, *self.undone) if one < version}
+        for at in sorted({*self.undos, *self.redos}):
+            if at < version:
+                standing.difference_update(self.undos.get(at, ()))
+                standing.update(self.redos.get(at, ()))
+        return standing
 
     # --- as it stands in a snapshot
 

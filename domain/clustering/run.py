@@ -110,10 +110,9 @@ class ClusteringRun(Curation):
         def take(cls, aggregate: Any) -> Self:  # noqa: ANN401
             snapshot = super().take(aggregate)
             snapshot.state["partition"] = aggregate.partition.packed()
-            snapshot.state["clusters"] = [
-                [key, one.fields()] for key, one in sorted(aggregate.clusters.items())
-            ]
-            snapshot.state["removed"] = [[key, one.fields()] for key, one in sorted(aggregate.removed.items())]
+            for name in ("clusters", "removed"):
+                states = sorted(getattr(aggregate, name).items())
+                snapshot.state[name] = [[key, one.fields()] for key, one in states]
             snapshot.state["history"] = aggregate.history.packed()
             for name in ("_id", "_version", "_pending_events"):
                 snapshot.state.pop(name)
@@ -122,8 +121,8 @@ class ClusteringRun(Curation):
         def mutate(self, _: None) -> ClusteringRun:
             run = cast(ClusteringRun, super().mutate(None))
             run.partition = Partition.unpacked(cast("dict[str, str]", run.partition))
-            run.clusters = {key: Cluster.of(one) for key, one in cast("list[Any]", run.clusters)}
-            run.removed = {key: Cluster.of(one) for key, one in cast("list[Any]", run.removed)}
+            for name in ("clusters", "removed"):
+                setattr(run, name, {key: Cluster.of(one) for key, one in getattr(run, name)})
             run.history = History.unpacked(cast("list[Any]", run.history))
             return run
 
@@ -276,7 +275,7 @@ class ClusteringRun(Curation):
 
         A query whose cluster has gone meanwhile, or whose confidence is less than asked for, is an orphan.
         """
-        if self.extension is None or self.extension["extension_id"] != extension_id:
+        if self.extension is None or not self._is_extended_by(extension_id):
             return
         new = query_ids > self.last_query_id
         ids, confidence = query_ids[new], np.asarray(confidence)[new]
@@ -305,12 +304,17 @@ class ClusteringRun(Curation):
             self.extension["orphaned"] += orphaned
 
     def end_extension(self, extension_id: str, error: str | None) -> None:
-        if self.extension is not None and self.extension["extension_id"] == extension_id:
+        if self.extension is not None and self._is_extended_by(extension_id):
             added, orphaned = self.extension["added"], self.extension["orphaned"]
             mended_error = None if error is None else mended(error)
             self._extension_ended(
                 extension_id=extension_id, added=added, orphaned=orphaned, error=mended_error
             )
+
+    def _is_extended_by(self, extension_id: str) -> bool:
+        """Whether it is under way. A run that was cleared meanwhile takes in nothing any more."""
+        pending = self.extension is not None and self.extension["extension_id"] == extension_id
+        return pending and self.status == "completed"
 
     @event(ExtensionEnded)
     def _extension_ended(self, extension_id: str, added: int, orphaned: int, error: str | None) -> None:
