@@ -11,6 +11,7 @@ import structlog
 from eventsourcing.persistence import Mapper
 from sqlalchemy import Connection, Table, text
 
+from adapters.contents import no_erasure
 from adapters.database import Database
 from adapters.read_store import (
     alone,
@@ -54,17 +55,29 @@ def _rebuild(database: Database, projection: Projection, mapper: Mapper[str], to
     create_indexes(database, projection.tables, new)
     while _fill(database, projection, new, mapper, told) > CLOSE:
         continue
-    _drop(database, old)
     with read_store(database, projection.tables, new) as store:
         lock(store.connection, projection.tables, wait=True)
+        no_erasure(store.driver.cursor())
         position = _catch_up(store, projection, mapper, None)
+        holds_erased = store.connection.execute(text(_HOLDS_ERASED.format(name=name))).scalar_one()
         store.connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+        store.connection.execute(text(f'DROP SCHEMA IF EXISTS "{old}" CASCADE'))
         store.connection.execute(text(f'ALTER SCHEMA "{name}" RENAME TO "{old}"'))
         store.connection.execute(text(f'ALTER SCHEMA "{new}" RENAME TO "{name}"'))
         what = {"channel": CHANNEL, "what": f"{name} {position}"}
         store.connection.execute(text("SELECT pg_notify(:channel, :what)"), what)
+    if holds_erased:
+        _drop(database, old)
     log.info("ReadModelSwapped", projection=name, position=position)
     return position
+
+
+_HOLDS_ERASED = (
+    "SELECT EXISTS (SELECT FROM log.events WHERE type = 'dataset.conversation_erased' AND"
+    ' (position > (SELECT position FROM "{name}".checkpoint)'
+    ' OR position IN (SELECT position FROM "{name}".parked)))'
+)
+"""Whether a read model has yet to forget somebody: once it is the old one, it never would."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Body, Depends, File, Form, Path, Query, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.bootstrap import Container, keep_upload
@@ -27,11 +27,12 @@ from api.deps import (
 from api.limits import limit_uploads
 from api.paging import Limit, Page, PaginatedResponse, page_of
 from api.requests import request_hash
-from commands.datasets import ClearDataset, RequestEmbedding, RequestLoad
+from commands.datasets import ClearDataset, EraseConversation, RequestEmbedding, RequestLoad
 from commands.datasets import confirm_token as token_of
-from domain.base import DomainError, context
+from domain.base import DomainError, Invalid, context
 from domain.datasets import Dataset as DatasetAggregate
 from domain.datasets import check_name
+from domain.values import flaw
 from projections import datasets as datasets_read
 from projections import jobs as jobs_read
 
@@ -216,6 +217,56 @@ def clear(
     command = ClearDataset(dataset=dataset, confirm_token=confirm_token)
     answer = settled(response, container.waiting_bus.handle(command))
     return OperationResponse(status="cleared", data=answer)
+
+
+class EraseRequest(BaseModel):
+    """Why, for the event that stays."""
+
+    model_config = ConfigDict(strict=True)
+
+    reason: str = Field(min_length=1, max_length=2_000)
+
+
+class ErasureResponse(BaseModel):
+    """`query_ids`: those it had. `runs`: the clustering runs that had them.
+
+    `also_held_by`: how many other conversations, of all data sets, had the same text and keep it.
+    `complete`: it is gone from everything that is shown, too; where not, /api/health says what lags behind.
+    """
+
+    dataset: str
+    conversation_id: str
+    query_ids: list[int]
+    runs: list[str]
+    also_held_by: int
+    complete: bool
+
+
+@router.delete("/{dataset}/conversations/{conversation_id:path}")
+def erase(
+    response: Response,
+    container: ContainerDep,
+    dataset: Annotated[str, Path(max_length=64)],
+    conversation_id: Annotated[str, Path(max_length=512)],
+    body: Annotated[EraseRequest | None, Body()] = None,
+    reason: Annotated[
+        str | None, Query(min_length=1, max_length=2_000, description="In place of a body.")
+    ] = None,
+) -> ErasureResponse:
+    """Erase a conversation for good, its text and its vectors. A second time changes nothing."""
+    if wrong := flaw("conversation_id", conversation_id):
+        raise Invalid(wrong)
+    context.set(replace(context.get(), reason=body.reason if body else reason))
+    command = EraseConversation(dataset=dataset, conversation_id=conversation_id)
+    answer = settled(response, container.waiting_bus.handle(command))
+    return ErasureResponse(**answer, complete=_is_gone(container, answer["query_ids"]))
+
+
+def _is_gone(container: Container, query_ids: list[int]) -> bool:
+    """Whether every read model has passed the erasure, and none had to set it aside."""
+    passed = container.wait_until(container.store.head())
+    with container.database.engine.connect() as connection:
+        return passed and not datasets_read.any_of(connection, query_ids)
 
 
 def _confirmation(container: Container, dataset: str) -> dict[str, Any]:

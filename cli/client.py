@@ -103,8 +103,8 @@ class Client:
         json = None if body is None else {**_given(body), **dict.fromkeys(null)}
         return self._json("POST", path, params or {}, if_match=if_match, endless=endless, json=json)
 
-    def delete(self, path: str, params: Params) -> Answer:
-        return self._json("DELETE", path, params)
+    def delete(self, path: str, params: Params, body: Params | None = None) -> Answer:
+        return self._json("DELETE", path, params, json=body)
 
     def upload(self, path: str, name: str, file: IO[bytes], fields: Params, told: Told) -> Answer:
         """Send a file as multipart, read in pieces as the connection takes them. A pipe is sent but once."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
+from typer.core import TyperGroup
 
 from cli.client import ApiError, Client, Failed
 from cli.output import fields, note, one_line, print_json, print_table, progress
@@ -45,11 +47,23 @@ Model = Annotated[str | None, typer.Option(help="Its model; `provider/model` in 
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Texts per call of the embedder.")]
 
 
+class Datasets(TyperGroup):
+    """`lmsys datasets` means `lmsys datasets list`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
 def add_to(app: typer.Typer) -> None:
     add(app, load, "load")
     add(app, backfill, "backfill", "backfill-chroma")
     add(app, clear, "clear")
-    add(app, datasets, "datasets")
+    group = typer.Typer(cls=Datasets, rich_markup_mode=None)
+    app.add_typer(group, name="datasets", help="The data sets, and the erasing of conversations.")
+    add(group, datasets, "list")
+    add(group, erase, "erase")
     add(app, jobs, "jobs")
 
 
@@ -195,6 +209,60 @@ def datasets(session: Session) -> None:
     answer = session.client.pages("/api/datasets", None)
     columns = ["name", "queries", "created_at", "updated_at"]
     session.table(answer, columns, [fields(item, columns) for item in answer["items"]])
+
+
+def erase(
+    session: Session,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name of the data set.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the event that stays.")],
+    conversation_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[CONVERSATION_ID]...", help="What to erase.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="More ids, one a line; `-` for stdin, with --yes.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase conversations for good: what was said and its vectors. The log keeps their ids and the reason."""
+    wanted = [*(conversation_ids or []), *(_lines(file, yes) if file else [])]
+    if not wanted:
+        raise typer.BadParameter("name a conversation, or give --file")
+    if not yes:
+        note(f"This erases {len(wanted):,} conversations of {dataset!r} for good.")
+        note("Type the name of the data set to go on:")
+        if sys.stdin.readline().strip() != dataset:
+            raise Failed(f"that is not {dataset!r}; nothing was erased")
+    erased: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for conversation_id in wanted:
+        path = f"/api/datasets/{quote(dataset, safe='')}/conversations/{quote(conversation_id, safe='')}"
+        try:
+            erased.append(session.client.delete(path, {}, {"reason": reason}))
+        except ApiError as error:
+            if error.status not in (404, 422):
+                raise
+            failed.append(error.message)
+    columns = ["conversation_id", "query_ids", "also_held_by", "complete"]
+    rows = [
+        [one["conversation_id"], ", ".join(map(str, one["query_ids"])), *fields(one, columns[2:])]
+        for one in erased
+    ]
+    session.table({"items": erased, "failed": failed}, columns, rows)
+    if failed:
+        raise Failed(f"{len(failed):,} of {len(wanted):,} were not erased", failed[:SHOWN_ERRORS])
+
+
+def _lines(file: Path, yes: bool) -> list[str]:
+    """The ids in a file; blank lines say nothing."""
+    if str(file) == "-":
+        if not yes:
+            raise typer.BadParameter("ids on stdin leave no way to ask: give --yes")
+        text = sys.stdin.read()
+    elif file.is_file():
+        text = file.read_text()
+    else:
+        raise typer.BadParameter(f"there is no file {file}")
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def jobs(

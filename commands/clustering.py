@@ -101,12 +101,17 @@ def record_assignments(cmd: RecordAssignments, store: EventStore) -> Outcome:
 
 
 def complete_clustering(cmd: CompleteClustering, store: EventStore) -> Outcome:
-    """The centroids are kept beside the log, under their SHA-256."""
+    """The centroids are kept beside the log, under their SHA-256.
+
+    Queries that were erased since the job read them are in the chunks: the run forgets them here.
+    """
     run = store.load(ClusteringRun, cmd.run_id)
     found = cmd.clustering
     centroids = np.ascontiguousarray(found.centroids, "<f4").tobytes()
     address = digest(centroids)
     run.complete(cmd.space, found.parameters, found.metrics, len(found.centroids), address.hex())
+    if run.pending_events and (erased := store.load(Dataset, run.dataset).erased_queries()):
+        run.erase(np.array(erased, np.int64))
     return Outcome((run,), contents={address: centroids})
 
 
@@ -131,6 +136,11 @@ def run_clustering(
     run = store.load(ClusteringRun, run_id)
     if run.status != "pending":
         return
+    if run.chunks and run.version > 1 + run.chunks:  # chunks of two tries must be of the same queries
+        raise Conflict(
+            f"conversations of data set {run.dataset!r} were erased while run {run_id} was recorded; "
+            "request a new run"
+        )
     embedder = embedders.get(run.embedding["provider"], run.embedding["model"], run.embedding["options"])
     embed_queries(
         run.dataset,

@@ -59,8 +59,8 @@ def embed_queries(
                 for text, content in content_of.items()
                 if content in bodies
             }
-            vectors = embedder.embed(list(texts.values()))
-            embeddings.put(space, dict(zip(texts, vectors, strict=True)))
+            vectors = dict(zip(texts, embedder.embed(list(texts.values())), strict=True))
+            embeddings.put_queries(dataset, stretch[0][0], stretch[-1][0], space, vectors)
         first, after = stretch[0][0], stretch[-1][0]
         bus.handle(
             RecordEmbedded(

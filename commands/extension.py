@@ -65,6 +65,8 @@ def record_added(cmd: RecordAdded, store: EventStore) -> Outcome:
 def end_extension(cmd: EndExtension, store: EventStore) -> Outcome:
     run = store.load(ClusteringRun, cmd.run_id)
     run.end_extension(cmd.extension_id, cmd.error)
+    if run.pending_events and (erased := store.load(Dataset, run.dataset).erased_queries()):
+        run.erase(np.array(erased, np.int64))  # since the job read them
     return Outcome((run,))
 
 

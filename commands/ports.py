@@ -24,12 +24,27 @@ class NewConversation:
 
 
 @dataclass(frozen=True)
+class Erasure:
+    """What is to go from beside the log: a conversation in all contents that it had, and their texts.
+
+    What another conversation has as well stays. A line of the index stays, without digests.
+    """
+
+    dataset: str
+    conversation_id: str
+    query_id: int
+    contents: Sequence[bytes]
+    texts: Sequence[bytes]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a handler decided: aggregates with new events, the answer, and what lies beside the log.
 
     `contents` (digest → bytes) and `conversations` (of `dataset`; `forget_conversations` clears its index)
-    are stored in the transaction of the events. `causes` ((stream, version) → what caused that event) stands
-    for the cause of the command where events of one command have causes of their own.
+    are stored in the transaction of the events, and what `erasure` names is removed in it. `causes` ((stream,
+    version) → what caused that event) stands for the cause of the command where events of one command have
+    causes of their own.
     """
 
     aggregates: tuple[Aggregate, ...]
@@ -38,6 +53,7 @@ class Outcome:
     dataset: str | None = None
     conversations: Sequence[NewConversation] = ()
     forget_conversations: bool = False
+    erasure: Erasure | None = None
     causes: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
 
@@ -73,9 +89,6 @@ class EventStore(Protocol):
     def version_at(self, kind: type[Aggregate], name: str, position: int) -> int:
         """The version that a stream had when the log was at this position; 0 before its first event."""
 
-    def position_at(self, moment: datetime) -> int:
-        """The last event recorded up to then; 0 before the first. Raises Invalid for the future."""
-
     def commit(self, outcome: Outcome, command: str) -> Receipt:
         """Append all events of the outcome, or none.
 
@@ -102,29 +115,43 @@ class EventStore(Protocol):
 
 
 class Contents(Protocol):
-    """Content by its SHA-256, append-only."""
+    """Content by its SHA-256. Nothing is changed, and nothing goes but what is erased."""
 
     def get(self, digests: Sequence[bytes]) -> dict[bytes, bytes]:
         """What is there of these; what was erased is missing."""
 
     def known_conversations(self, dataset: str, conversation_ids: Sequence[str]) -> dict[str, bytes]:
-        """Conversation id → digest of its content, for those that the data set has."""
+        """Conversation id → digest of its content, for those that the data set has.
+
+        `domain.datasets.ERASED_CONTENT` for one that was erased.
+        """
+
+    def conversation(self, dataset: str, conversation_id: str) -> NewConversation | None:
+        """The line of the index, None where there is none or the conversation was erased."""
+
+    def holders(self, texts: Sequence[bytes]) -> int:
+        """How many conversations of all data sets have one of these texts, by their digests."""
 
     def of_queries(self, dataset: str, query_ids: Sequence[int]) -> dict[int, bytes]:
         """Query id → content of its conversation."""
 
 
 class Embeddings(Protocol):
-    """Vectors by space and the SHA-256 of the text, append-only."""
+    """Vectors by space and the SHA-256 of the text. Nothing goes but what is erased."""
 
     def missing(self, space: Space, digests: Sequence[bytes]) -> set[bytes]: ...
 
     def put(self, space: Space, vectors: Mapping[bytes, Vectors]) -> None: ...
 
+    def put_queries(
+        self, dataset: str, first: int, last: int, space: Space, vectors: Mapping[bytes, Vectors]
+    ) -> None:
+        """Of the texts of these queries: one that was erased since it was read is passed over."""
+
     def get(self, space: Space, digests: Sequence[bytes]) -> dict[bytes, Vectors]: ...
 
     def queries(self, dataset: str, after: int, up_to: int, limit: int) -> list[tuple[int, bytes, bytes]]:
-        """(query id, digest of its text, digest of its content) in ascending order of id."""
+        """(query id, digest of its text, digest of its content) in ascending order of id; none erased."""
 
     def of_queries(self, dataset: str, space: Space, query_ids: QueryIds) -> tuple[QueryIds, Vectors]:
         """The vectors of these queries, in ascending order of id; without one: left out."""
@@ -239,7 +266,10 @@ class VectorSource(Protocol):
     def dimension(self) -> int: ...
 
     def chunks(self) -> Iterator[tuple[QueryIds, Vectors]]:
-        """Chunks in ascending order of query id, each (n,) and (n, dimension)."""
+        """Chunks in ascending order of query id, each (n,) and (n, dimension); the same in every pass.
+
+        Raises Unavailable when one of them was erased since: whoever reads must begin anew.
+        """
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ DEFAULT_DATASET = "default"
 MAX_REPORTED = 100
 """How many bad rows of one job are kept with their reason; all are counted."""
 
+ERASED_CONTENT = b""
+"""In place of the digest of its content, for a conversation that was erased."""
+
 JobStatus = Literal["pending", "running", "completed", "failed"]
 
 
@@ -40,6 +43,7 @@ def sort_out(rows: Sequence[Row], known: Mapping[str, bytes], *, skip_existing: 
 
     `known` maps the conversation ids that the data set has to the digest of their content. A known id with
     the same content is skipped; one with other content is rejected, unless `skip_existing` passes over it.
+    One that was erased is rejected in any case: it does not come back by loading the file again.
     """
     seen = dict(known)
     new: list[Row] = []
@@ -50,11 +54,11 @@ def sort_out(rows: Sequence[Row], known: Mapping[str, bytes], *, skip_existing: 
         if before is None:
             seen[row.conversation_id] = row.content
             new.append(row)
-        elif skip_existing or before == row.content:
+        elif before != ERASED_CONTENT and (skip_existing or before == row.content):
             skipped += 1
         else:
-            reason = f"conversation {row.conversation_id!r} is already loaded with other content"
-            rejected.append({"row": row.row, "reason": reason})
+            why = "was erased" if before == ERASED_CONTENT else "is already loaded with other content"
+            rejected.append({"row": row.row, "reason": f"conversation {row.conversation_id!r} {why}"})
     return SortedRows(new, skipped, rejected)
 
 
@@ -87,6 +91,14 @@ class Job:
     skipped: int = 0
     rejected: int = 0
     reported: int = 0
+
+
+@dataclass(frozen=True)
+class Erased:
+    """A conversation that is no more: the ids of its queries, and how many others had the same text then."""
+
+    query_ids: list[int]
+    also_held_by: int
 
 
 class Dataset(Aggregate):
@@ -163,6 +175,21 @@ class Dataset(Aggregate):
         TOPIC = "dataset.cleared"
         queries: int
 
+    class ConversationErased(Aggregate.Event):
+        """What a person said is gone, with its vectors; that it was here, and under which ids, stays.
+
+        `query_ids`: all that it ever had here. `queries`: by how many the data set has fewer.
+        `also_held_by`: how many other conversations had the same text. There is no digest of the text: who
+        guesses a short text could prove the guess by it. The digest of the conversation as a whole still
+        stands in the manifest of its batch; nothing can be read from that.
+        """
+
+        TOPIC = "dataset.conversation_erased"
+        conversation_id: str
+        query_ids: list[int]
+        queries: int
+        also_held_by: int
+
     @staticmethod
     def create_id(name: str) -> str:
         return Dataset.stream(name)
@@ -173,6 +200,8 @@ class Dataset(Aggregate):
         self.queries = 0
         self.last_query_id = 0
         self.embedded: dict[str, int] = {}
+        self.erased: dict[str, Erased] = {}
+        self.was_cleared = False
 
     # --- loading
 
@@ -337,3 +366,28 @@ class Dataset(Aggregate):
     @event(Cleared)
     def _cleared(self, queries: int) -> None:
         self.queries = 0
+        self.was_cleared = True
+        self.erased = {}
+
+    # --- erasing
+
+    def erase(self, conversation_id: str, query_ids: Sequence[int], queries: int, also_held_by: int) -> None:
+        """Forget a conversation. One that is erased already stays as it is."""
+        if conversation_id not in self.erased:
+            self._conversation_erased(
+                conversation_id=conversation_id,
+                query_ids=list(query_ids),
+                queries=queries,
+                also_held_by=also_held_by,
+            )
+
+    @event(ConversationErased)
+    def _conversation_erased(
+        self, conversation_id: str, query_ids: list[int], queries: int, also_held_by: int
+    ) -> None:
+        self.queries -= queries
+        self.erased[conversation_id] = Erased(query_ids, also_held_by)
+
+    def erased_queries(self) -> list[int]:
+        """The ids of all queries that were erased since the data set was last cleared, in ascending order."""
+        return sorted(one for erased in self.erased.values() for one in erased.query_ids)

@@ -94,7 +94,9 @@ class DatasetsProjection:
     tables = tables
     batch = 20
     """An event may bring 10,000 rows."""
-    handles: frozenset[type] = frozenset({Dataset.Created, Dataset.ConversationsImported, Dataset.Cleared})
+    handles: frozenset[type] = frozenset(
+        {Dataset.Created, Dataset.ConversationsImported, Dataset.ConversationErased, Dataset.Cleared}
+    )
 
     def project(self, events: Sequence[Recorded], store: ReadStore) -> None:
         imported: list[Recorded] = []
@@ -106,10 +108,10 @@ class DatasetsProjection:
                     store.execute(insert(datasets).values(values | moment))
                 case Dataset.ConversationsImported() if one.event.manifest:
                     imported.append(one)
-                case Dataset.Cleared():
+                case Dataset.ConversationErased() | Dataset.Cleared():
                     self._import(imported, store)
                     imported = []
-                    self._clear(one, store)
+                    self._remove(one, store)
         self._import(imported, store)
 
     def _import(self, batches: Sequence[Recorded], store: ReadStore) -> None:
@@ -123,11 +125,15 @@ class DatasetsProjection:
                 .values(queries=datasets.c.queries + one.event.count, updated_at=one.recorded_at)
             )
 
-    def _clear(self, one: Recorded, store: ReadStore) -> None:
-        store.execute(delete(queries).where(queries.c.dataset == one.name))
-        store.execute(
-            update(datasets).where(datasets.c.name == one.name).values(queries=0, updated_at=one.recorded_at)
-        )
+    def _remove(self, one: Recorded, store: ReadStore) -> None:
+        """How many there are left follows from the event: a rebuild has no row for what is erased later."""
+        gone = queries.c.dataset == one.name
+        if isinstance(one.event, Dataset.ConversationErased):
+            gone = queries.c.query_id.in_(one.event.query_ids)
+        left = update(datasets).where(datasets.c.name == one.name)
+        count = {"queries": datasets.c.queries - one.event.queries, "updated_at": one.recorded_at}
+        store.execute(delete(queries).where(gone))
+        store.execute(left.values(count))
 
 
 def query_rows(one: Recorded, store: ReadStore) -> Iterator[tuple[Any, ...]]:
@@ -178,3 +184,9 @@ def totals(connection: Connection, dataset: str | None) -> tuple[int, datetime |
         statement = statement.where(datasets.c.name == dataset)
     records, updated = connection.execute(statement).one()
     return int(records), updated
+
+
+def any_of(connection: Connection, query_ids: Sequence[int]) -> bool:
+    """Whether one of these queries is there."""
+    statement = select(queries.c.query_id).where(queries.c.query_id.in_(query_ids)).limit(1)
+    return connection.execute(statement).first() is not None

@@ -45,7 +45,13 @@ class SearchProjection:
     batch = 4
     """An event may bring 10,000 points, which take about a second."""
     handles: frozenset[type] = frozenset(
-        {Dataset.QueriesEmbedded, Dataset.Cleared, TitleIndex.TitlesEmbedded, ClusteringRun.Retired}
+        {
+            Dataset.QueriesEmbedded,
+            Dataset.ConversationErased,
+            Dataset.Cleared,
+            TitleIndex.TitlesEmbedded,
+            ClusteringRun.Retired,
+        }
     )
 
     def __init__(
@@ -62,6 +68,8 @@ class SearchProjection:
                     self._add_queries(one, store)
                 case TitleIndex.TitlesEmbedded():
                     self._add_titles(one)
+                case Dataset.ConversationErased():
+                    self._erase(one.event.query_ids)
                 case Dataset.Cleared():
                     self._remove(QUERIES, PointFilter({"dataset": [one.name]}))
                 case ClusteringRun.Retired():
@@ -110,6 +118,15 @@ class SearchProjection:
         for alias in self.aliases():
             if alias.startswith(f"{kind}_") and (collection := self._collection_of(alias)) in there:
                 self._index.delete_where(collection, where)
+
+    def _erase(self, query_ids: Sequence[int]) -> None:
+        """In every collection, also in those that a rebuild is filling or has left; beside: in its own."""
+        if self._beside is not None:
+            self._remove(QUERIES, PointFilter(ids=query_ids))
+            return
+        for collection in self._index.collections():
+            if collection.startswith(f"{QUERIES}_"):
+                self._index.delete(collection, query_ids)
 
     def aliases(self) -> list[str]:
         """The aliases of all collections that there are."""

@@ -1,4 +1,4 @@
-"""Loading, embedding and clearing data sets: the requests, and the work behind them."""
+"""Loading, embedding, clearing and erasing from data sets: the requests, and the work behind them."""
 
 from commands.bus import Handler
 from commands.datasets.clearing import ClearDataset, clear_dataset, confirm_token
@@ -9,6 +9,7 @@ from commands.datasets.embedding import (
     request_embedding,
     run_embedding,
 )
+from commands.datasets.erasing import EraseConversation, erase_conversation
 from commands.datasets.loading import (
     EndLoad,
     ImportBatch,
@@ -23,6 +24,7 @@ __all__ = [
     "ClearDataset",
     "EndEmbedding",
     "EndLoad",
+    "EraseConversation",
     "ImportBatch",
     "RequestEmbedding",
     "RequestLoad",
@@ -35,6 +37,7 @@ HANDLERS: dict[type, Handler] = {
     ClearDataset: clear_dataset,
     EndEmbedding: end_embedding,
     EndLoad: end_load,
+    EraseConversation: erase_conversation,
     ImportBatch: import_batch,
     RequestEmbedding: request_embedding,
     RequestLoad: request_load,
