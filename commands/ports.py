@@ -89,6 +89,9 @@ class EventStore(Protocol):
     def version_at(self, kind: type[Aggregate], name: str, position: int) -> int:
         """The version that a stream had when the log was at this position; 0 before its first event."""
 
+    def position_at(self, moment: datetime) -> int:
+        """The last event recorded up to then; 0 before the first. Raises Invalid for the future."""
+
     def commit(self, outcome: Outcome, command: str) -> Receipt:
         """Append all events of the outcome, or none.
 

@@ -25,7 +25,7 @@ from eventsourcing.utils import Environment, register_topic
 
 from adapters.contents import erase, store_contents, store_conversations
 from adapters.database import Database
-from adapters.event_store.recorder import LogRecorder, SnapshotRecorder, Write
+from adapters.event_store.recorder import APPEND_LOCK, LogRecorder, SnapshotRecorder, Write
 from commands.ports import Outcome, Receipt
 from domain.access import ApiKey
 from domain.base import Aggregate, Context, Invalid, NotFound, VersionConflict, context
@@ -34,11 +34,20 @@ from domain.datasets import Dataset
 from domain.measures import Measures
 from domain.search import TitleIndex
 from domain.summaries import SummaryRun
+from domain.tags import Tag
 
 log = structlog.get_logger()
 A = TypeVar("A", bound=Aggregate)
 
-AGGREGATES: tuple[type[Aggregate], ...] = (ApiKey, ClusteringRun, Dataset, Measures, SummaryRun, TitleIndex)
+AGGREGATES: tuple[type[Aggregate], ...] = (
+    ApiKey,
+    ClusteringRun,
+    Dataset,
+    Measures,
+    SummaryRun,
+    Tag,
+    TitleIndex,
+)
 register_topic(ClusteringRun.Snapshot.TOPIC, ClusteringRun.Snapshot)
 
 CACHED_AGGREGATES = 32
@@ -180,6 +189,19 @@ class PostgresEventStore:
         )
         rows = self._rows(sql, [kind.stream(name), position])
         return int(rows[0][0]) if rows else 0
+
+    def position_at(self, moment: datetime) -> int:
+        with self.database.reading() as connection:
+            connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [APPEND_LOCK])  # what is on its way
+            row = connection.execute(
+                "SELECT clock_timestamp() < %(at)s, (SELECT position FROM log.events"
+                " WHERE recorded_at <= %(at)s ORDER BY recorded_at DESC, position DESC LIMIT 1)",
+                {"at": moment},
+            ).fetchone()
+        assert row is not None
+        if row[0]:
+            raise Invalid(f"{moment.isoformat()} lies in the future: nobody knows what will be then")
+        return int(row[1] or 0)
 
     def _rows(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with self.database.reading() as connection:

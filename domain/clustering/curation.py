@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from domain.base import Aggregate, Conflict, Invalid, NotFound
 from domain.clustering import edits
-from domain.clustering.changes import Changes
+from domain.clustering.changes import Changes, Fields
 from domain.clustering.cluster import (
     MAX_DESCRIPTION,
     MAX_FLAG,
@@ -49,6 +50,7 @@ class Curation(Aggregate):
         status: str
         partition: Partition
         clusters: dict[int, Cluster]
+        removed: dict[int, Cluster]
         next_cluster_id: int
         history: History
         extension: dict[str, Any] | None
@@ -160,25 +162,32 @@ class Curation(Aggregate):
         """Put some members into a new cluster. Returns its id, and how many moved."""
         self.check_editable()
         self.cluster(cluster_id)
-        wanted = np.unique(np.array(query_ids, np.int64))
-        if not len(wanted):
+        wanted = self._part_of(cluster_id, query_ids)
+        new_id = self.next_cluster_id
+        own = {"own_title": check_text("new_title", title, MAX_TITLE)}
+        if description:
+            own["own_description"] = check_text("new_description", description, MAX_DESCRIPTION)
+        made: dict[int, Any] = {new_id: (None, own)}
+        changes = Changes.of(wanted, np.full(len(wanted), cluster_id), new_id, made)
+        self._edit(self.ClusterSplit, changes, cluster_id=cluster_id, new_cluster_id=new_id)
+        return new_id, len(wanted)
+
+    def _part_of(self, cluster_id: int, query_ids: Sequence[int]) -> list[int]:
+        """These queries, each once, if they are some of the members and not all."""
+        if not query_ids:
             raise Invalid("query_ids is empty: name the queries that the new cluster is to have")
-        members = self.partition.members(cluster_id)
-        if strangers := wanted[~np.isin(wanted, members)].tolist():
+        wanted = sorted(set(query_ids))
+        absent = set(self.unknown(wanted))
+        there = np.array([one for one in wanted if one not in absent], np.int64)
+        elsewhere = there[self.partition.labels_of(there) != cluster_id]
+        if strangers := sorted(absent.union(elsewhere.tolist())):
             raise Conflict(
                 f"{len(strangers)} queries are not in cluster {cluster_id}: {_named(strangers)}",
                 [{"query_id": one, "detail": f"not in cluster {cluster_id}"} for one in strangers],
             )
-        if len(wanted) == len(members):
-            raise Conflict(f"these are all {len(members)} queries of cluster {cluster_id}; rename it instead")
-        new_id = self.next_cluster_id
-        own = {"own_title": check_text("new_title", title, MAX_TITLE), "own_description": None}
-        if description:
-            own["own_description"] = check_text("new_description", description, MAX_DESCRIPTION)
-        made: dict[int, Any] = {new_id: (None, Cluster.of(own).fields())}
-        changes = Changes.of(wanted, np.full(len(wanted), cluster_id), new_id, made)
-        self._edit(self.ClusterSplit, changes, cluster_id=cluster_id, new_cluster_id=new_id)
-        return new_id, len(wanted)
+        if len(wanted) == len(self.partition.members(cluster_id)):
+            raise Conflict(f"these are all {len(wanted)} queries of cluster {cluster_id}; rename it instead")
+        return wanted
 
     def delete(self, cluster_id: int, move_to: int | None) -> int:
         """Remove a cluster: its members become orphans or go to another. Returns how many they were."""
@@ -219,41 +228,47 @@ class Curation(Aggregate):
         `changes`: those of all edits in `concerned_by`. Raises NotFound, and Conflict where nothing is left
         to be taken back.
         """
-        edits_, redo = self._meant(version, redo=redo)
+        edits_, redo = self.history.meant(version, redo=redo)
         if not edits_:
             state = "not undone" if redo else "not in force"
             raise Conflict(f"edit {version} of run {self.run_id} is {state}")
         plan = (self.history.plan_redo if redo else self.history.plan_undo)(edits_, changes)
-        return Plan(plan.edits, plan.blockers, self._without_erased(plan.changes), redo, plan.refused)
+        return plan if plan.refused else replace(plan, changes=self._from_here(plan.changes))
 
     def concerned_by(self, version: int, *, redo: bool) -> set[int]:
         """The versions of all edits whose changes `plan` must know."""
-        edits_, redo = self._meant(version, redo=redo)
+        edits_, redo = self.history.meant(version, redo=redo)
         return (self.history.concerned_by_redo if redo else self.history.concerned_by_undo)(edits_)
 
     def take_back(self, plan: Plan) -> None:
         """Do what was planned, by one compensating event."""
         self.check_editable()
-        partition = plan.changes.apply(self.partition, dict(self.clusters))
-        for cluster_id in (one for one, (_, now) in plan.changes.clusters.items() if now is None):
-            if left := partition.members(cluster_id).tolist():
-                raise Conflict(
-                    f"cluster {cluster_id} would go, but has {len(left)} queries that came to it later;"
-                    f" move them first: {_named(left)}",
-                    [{"query_id": one} for one in left[:SHOWN_IDS]],
-                )
+        if plan.refused:
+            raise Conflict(f"the edits {_named(plan.refused)} of run {self.run_id} stand in the way")
         self._edit(self.EditsRedone if plan.redo else self.EditsUndone, plan.changes, edits=plan.edits)
 
-    def _meant(self, version: int, *, redo: bool) -> tuple[list[int], bool]:
-        """Which edits, and whether they are put back: the undo of an undo is a redo, and so on."""
-        found = self.history.to_redo(version) if redo else self.history.to_undo(version)
-        if found is not None:
-            return found, redo
-        return (self.history.to_undo(version) if redo else self.history.to_redo(version)) or [], not redo
+    def _from_here(self, changes: Changes) -> Changes:
+        """The same changes, from the present state: what happened besides edits stays.
 
-    def _without_erased(self, changes: Changes) -> Changes:
-        erased = self.partition.query_ids[self.partition.labels == ERASED]
-        return changes.without(erased) if len(erased) else changes
+        Erased queries are left out; what a summary calls a cluster is kept; queries that an extension has put
+        into a cluster that goes, go where most of the others go.
+        """
+        gone = [one for one, (_, now) in changes.clusters.items() if now is None]
+        left = self.partition.query_ids[np.isin(self.partition.labels, gone)]
+        left = left[~np.isin(left, changes.query_ids)]
+        to = [changes.usual_target(one) for one in self.partition.labels_of(left).tolist()]
+        ids = np.append(changes.query_ids, left)
+        was, now = self.partition.labels_of(ids), np.append(changes.now, np.array(to, np.int32))
+        moving = (was != ERASED) & (was != now)
+        clusters = {one: self._state_from_here(one, *states) for one, states in changes.clusters.items()}
+        return Changes.of(ids[moving], was[moving], now[moving], clusters)
+
+    def _state_from_here(self, cluster_id: int, was: Fields, now: Fields) -> tuple[Fields, Fields]:
+        if now is None:
+            was = self.clusters[cluster_id].fields()
+        elif was is None:
+            now = Cluster.of(now).named_as(self.removed[cluster_id]).fields()
+        return was, now
 
     # --- questions
 

@@ -23,8 +23,13 @@ class Edit(Aggregate.Event):
         raise TypeError(f"{type(self).__name__} does not say what it changed")
 
     def apply(self, run: Curation) -> None:
-        run.partition = self.changes().apply(run.partition, run.clusters)
-        run.next_cluster_id = max([run.next_cluster_id, *(one + 1 for one in run.clusters)])
+        changes = self.changes()
+        gone = [one for one, (_, now) in changes.clusters.items() if now is None]
+        run.removed.update((one, run.clusters[one]) for one in gone)
+        run.partition = changes.apply(run.partition, run.clusters)
+        for cluster_id in changes.clusters.keys() & run.clusters.keys():
+            run.removed.pop(cluster_id, None)
+            run.next_cluster_id = max(run.next_cluster_id, cluster_id + 1)
         self.enter(run)
 
     def enter(self, run: Curation) -> None:
@@ -170,16 +175,21 @@ class ProposalAccepted(EditsGrouped):
 class CarriedOver(EditsGrouped):
     """The edits of another run were made again in this one, where what they concerned lives on.
 
-    `lineage`: which clusters became which, with the evidence; `undecided`: edits that could not be made
-    again, each with its version in the other run and the reason.
+    `from_edits`: for each of `edits` its version in the other run; `already`: edits there that were so here
+    without doing; `undecided`: those that could not be made again, or not in full, each with its version
+    there and the reason. `lineage`: which clusters became which, with the evidence; `heirs`: pairs of a
+    cluster there and the one that continues it here (null: none does), where that is not as in the lineage.
     """
 
     TOPIC = "curation.carried_over"
     KIND = "carry_over"
     from_run_id: str
     from_version: int
+    from_edits: list[int]
+    already: list[int]
     threshold: float
     lineage: list[dict[str, Any]]
+    heirs: list[list[int | None]]
     undecided: list[dict[str, Any]]
 
     def enter(self, run: Curation) -> None:
