@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 
 from adapters.bootstrap import Container
 from api.datasets import EmbeddingConfig, embedding_of
@@ -21,11 +22,12 @@ from api.deps import (
 )
 from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
 from api.queries import QueryResponse
-from api.time_travel import Seen, SeenDep
+from api.time_travel import SeenDep
 from api.time_travel import run_row as run_row
 from commands.clustering import RequestClustering
 from domain.base import Invalid
 from projections import clustering as read
+from projections.clustering import LiveRun
 from projections.measures import cohesion_of
 
 router = APIRouter(prefix="/api/clustering", tags=["clustering"])
@@ -220,7 +222,7 @@ def list_clusters(
     run = seen.run(run_id)
     chosen = run.summary_run(summary_run_id, alias)
     rows, total = run.clusters(limit, (page - 1) * limit, sort=sort, summary_run_id=chosen)
-    items = cluster_responses(seen, run_id, rows, include_examples)
+    items = cluster_responses(seen.connection, run_id, rows, include_examples, measured=seen.position is None)
     return PaginatedResponse[ClusterSummaryResponse].model_validate(page_of(items, total, page, limit))
 
 
@@ -246,27 +248,38 @@ def get_cluster(
     following = encode_cursor(members[-1]["query_id"]) if len(members) == limit else None
     return ClusterDetailResponse.model_validate(
         {
-            "cluster": cluster_responses(seen, run_id, [row], 10)[0],
+            "cluster": cluster_responses(seen.connection, run_id, [row], 10, measured=seen.position is None)[
+                0
+            ],
             "queries": page_of(items, run.count(cluster_id), page, limit, following),
         }
     )
 
 
+def chosen_summary(
+    connection: Connection, run_id: str, summary_run_id: str | None, alias: str | None
+) -> str | None:
+    """The summary run whose titles are asked for; None for those that are shown."""
+    return LiveRun(connection, run_row(connection, run_id)).summary_run(summary_run_id, alias)
+
+
 def cluster_responses(
-    seen: Seen, run_id: str, rows: list[dict[str, Any]], examples: int
+    connection: Connection,
+    run_id: str,
+    rows: list[dict[str, Any]],
+    examples: int,
+    *,
+    measured: bool = True,
 ) -> list[dict[str, Any]]:
     """Rows of clusters as they are answered; `examples`: how many central queries of each.
 
-    What clusters are like was measured now, and is not said of the past.
+    `measured`: with what they are like now, which says nothing of the past.
     """
-    connection = seen.connection
     texts: dict[int, list[str]] = {}
     if examples:
         summary_runs = sorted({row["summary_run_id"] for row in rows if row["summary_run_id"]})
         texts = read.representatives(connection, summary_runs, [row["cluster_id"] for row in rows], examples)
-    cohesion = {}
-    if seen.position is None:
-        cohesion = cohesion_of(connection, run_id, [row["cluster_id"] for row in rows])
+    cohesion = cohesion_of(connection, run_id, [row["cluster_id"] for row in rows]) if measured else {}
     return [
         {
             **row,
