@@ -26,6 +26,7 @@ from projections.curation import CurationProjection
 from projections.datasets import DatasetsProjection
 from projections.jobs import JobsProjection
 from projections.measures import MeasuresProjection
+from projections.proposals import ProposalsProjection
 from projections.summaries import SummariesProjection
 from projections.tags import TagsProjection
 
@@ -37,6 +38,7 @@ READ_MODELS: tuple[Projection, ...] = (
     SummariesProjection(),
     CurationProjection(),
     MeasuresProjection(),
+    ProposalsProjection(),
     JobsProjection(),
     AccessProjection(),
     TagsProjection(),

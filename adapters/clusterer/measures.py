@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.clusterer.fit import Fit
+from domain.clustering.partition import gini
 from domain.values import NOISE, Labels, Vectors
 
 SILHOUETTE_POINTS = 2_000
@@ -40,15 +41,6 @@ def _inertia(fit: Fit) -> float:
     """|x - c|² of unit vectors is 2 - 2 x·c, so the sums of the members suffice."""
     members = int((fit.labels != NOISE).sum())
     return max(0.0, 2.0 * members - 2.0 * float((fit.sums * fit.centroids).sum()))
-
-
-def gini(sizes: NDArray[np.int64]) -> float | None:
-    """0 when all clusters are of one size, towards 1 when one holds nearly all."""
-    if not len(sizes):
-        return None
-    rank = np.arange(1, len(sizes) + 1)
-    ordered = np.sort(sizes)
-    return float((2 * rank - len(sizes) - 1) @ ordered / (len(sizes) * ordered.sum()))
 
 
 def _silhouette_of(fit: Fit, seed: int) -> float | None:

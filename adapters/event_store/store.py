@@ -32,6 +32,7 @@ from domain.base import Aggregate, Context, Invalid, NotFound, VersionConflict, 
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
 from domain.measures import Measures
+from domain.proposals import Proposal
 from domain.search import TitleIndex
 from domain.summaries import SummaryRun
 from domain.tags import Tag
@@ -44,6 +45,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     ClusteringRun,
     Dataset,
     Measures,
+    Proposal,
     SummaryRun,
     Tag,
     TitleIndex,

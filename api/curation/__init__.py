@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter
 
-from api.curation import carrying, edits, history, orphans, quality
+from api.curation import carrying, edits, history, orphans, proposals, quality
 from api.queries import curation_router
 
 router = APIRouter(prefix="/api/curation", tags=["curation"])
-for _part in (curation_router, edits.router, history.router, orphans.router, carrying.router, quality.router):
-    router.include_router(_part)
+router.include_router(curation_router)
+for _part in (edits, history, orphans, carrying, proposals, quality):
+    router.include_router(_part.router)

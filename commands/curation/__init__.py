@@ -1,7 +1,7 @@
 """Edits that people make to the clusters of a run, and the taking back of them."""
 
 from commands.bus import Handler
-from commands.curation import carrying, edits, reversal
+from commands.curation import carrying, edits, proposals, reversal
 from commands.curation.carrying import CarryOverEdits
 from commands.curation.edits import (
     AnnotateCluster,
@@ -13,10 +13,12 @@ from commands.curation.edits import (
     RenameCluster,
     SplitCluster,
 )
+from commands.curation.proposals import AcceptProposal, ProposeEdits, RejectProposal, present_impact
 from commands.curation.reversal import ReverseEdit, edit_in_full
 
 __all__ = [
     "HANDLERS",
+    "AcceptProposal",
     "AnnotateCluster",
     "CarryOverEdits",
     "DeleteCluster",
@@ -24,10 +26,18 @@ __all__ = [
     "MergeClusters",
     "MoveQueries",
     "MoveQuery",
+    "ProposeEdits",
+    "RejectProposal",
     "RenameCluster",
     "ReverseEdit",
     "SplitCluster",
     "edit_in_full",
+    "present_impact",
 ]
 
-HANDLERS: dict[type, Handler] = {**edits.HANDLERS, **reversal.HANDLERS, **carrying.HANDLERS}
+HANDLERS: dict[type, Handler] = {
+    **edits.HANDLERS,
+    **reversal.HANDLERS,
+    **carrying.HANDLERS,
+    **proposals.HANDLERS,
+}

@@ -24,7 +24,7 @@ Made = Mapping[int, int]
 """Place of a split in its list → the id of the cluster that it made."""
 
 
-class _Spec(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
+class _Spec(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """`reason`: why this edit, for those who read the list."""
 
     reason: str | None = None
@@ -143,6 +143,11 @@ def read_edit(spec: Mapping[str, Any]) -> Spec:
         if "type" in spec and kind not in KINDS:
             raise Invalid(f"type is {kind!r}; it is one of {', '.join(KINDS)}") from None
         raise Invalid(_in_words(str(error))) from None
+
+
+def write_edit(edit: Spec) -> dict[str, Any]:
+    """What `read_edit` reads, without the fields that say nothing."""
+    return cast("dict[str, Any]", msgspec.to_builtins(edit))
 
 
 def apply_edit(run: Curation, spec: Spec | Mapping[str, Any], made: Made | None = None) -> int | None:

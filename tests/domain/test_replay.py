@@ -15,6 +15,7 @@ from domain.access import ApiKey
 from domain.base import Aggregate, DomainError, Invalid
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset, SortedRows
+from domain.proposals import Proposal
 from domain.search import TitleIndex
 from domain.summaries import SummaryRun
 from domain.values import Space
@@ -84,10 +85,21 @@ OF_TITLES: st.SearchStrategy[Decision] = st.builds(
     st.sets(SMALL),
     st.none() | IDS,
 )
+OF_A_PROPOSAL: st.SearchStrategy[Decision] = st.one_of(
+    st.builds(
+        lambda made: lambda one: one.accept(made, 7, {"queries_moved": 1}, reason=None, forced=False),
+        st.dictionaries(SMALL, st.none() | SMALL),
+    ),
+    st.builds(lambda reason: lambda one: one.reject(reason, {}), st.sampled_from(["", "no"])),
+)
 KINDS: dict[str, tuple[Callable[[], Aggregate], st.SearchStrategy[Decision]]] = {
     "ApiKey": (lambda: ApiKey("anna", "5e" * 32), st.just(lambda one: one.revoke())),
     "ClusteringRun": (requested_run, OF_A_RUN | ENDS_OF_A_RUN),
     "Dataset": (lambda: Dataset("default"), OF_A_DATASET),
+    "Proposal": (
+        lambda: Proposal("p1", "r1", 3, [{"type": "rename", "cluster_id": 1}], None, "better", "a robot"),
+        OF_A_PROPOSAL,
+    ),
     "SummaryRun": (lambda: SummaryRun("s1", "r1", None, "m", {"a": 1}), OF_A_SUMMARY),
     "TitleIndex": (lambda: TitleIndex("r1"), OF_TITLES),
 }
