@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from domain.base import Conflict, DomainError, Invalid, NotFound
-from domain.clustering import Cluster, ClusteringRun
+from domain.clustering import Changes, Cluster, ClusteringRun, Plan
 from domain.clustering.cluster import MAX_DESCRIPTION, MAX_TITLE
 from domain.values import NOISE, unpack
 from tests.given import given
@@ -148,7 +148,7 @@ def test_titles_of_a_summary_run_are_shown() -> None:
         .then(ClusteringRun.ClustersTitled, summary_run_id="s1")
     )
     assert event.titles == titles("s1", 0, 2)
-    assert run.cluster(0) == Cluster("s1 0", "by s1: 0", summary_run_id="s1")
+    assert run.cluster(0) == Cluster("s1 0", "by s1: 0", "s1")
     assert run.cluster(1) == Cluster()
 
 
@@ -184,7 +184,7 @@ def test_the_event_of_titles_holds_titles_alone() -> None:
     assert adopting.then(ClusteringRun.ClustersTitled).titles == titles("s1", 0)
 
 
-def test_titles_of_clusters_that_are_not_there_are_passed_over() -> None:
+def test_titles_of_clusters_that_never_were_are_passed_over() -> None:
     run = completed_run()
     event = (
         given(run)
@@ -193,6 +193,16 @@ def test_titles_of_clusters_that_are_not_there_are_passed_over() -> None:
     )
     assert event.titles == titles("s1", 1)
     given(run).when(lambda run: run.adopt_titles("s1", titles("s1", 9))).then_nothing()
+
+
+def test_a_removed_cluster_is_titled_for_the_case_that_it_comes_back() -> None:
+    run = completed_run()
+    run.delete(1, None)
+    given(run).when(lambda run: run.adopt_titles("s1", titles("s1", 1))).then(
+        ClusteringRun.ClustersTitled, titles=titles("s1", 1)
+    )
+    assert 1 not in run.clusters
+    assert run.removed == {1: Cluster("s1 1", "by s1: 1", "s1")}
 
 
 # --- renaming
@@ -208,14 +218,27 @@ def test_a_rename_says_what_was_and_what_is() -> None:
         title="Tax",
         was_description="by s1: 1",
         description="by s1: 1",
+        was_edited=[],
     )
-    assert run.cluster(1) == Cluster("Tax", "by s1: 1", title_edited=True, summary_run_id="s1")
+    assert run.cluster(1) == Cluster("s1 1", "by s1: 1", "s1", own_title="Tax")
+    assert (run.cluster(1).title, run.cluster(1).description) == ("Tax", "by s1: 1")
+    assert (run.cluster(1).title_edited, run.cluster(1).description_edited) == (True, False)
+
+
+def test_a_rename_says_which_words_a_person_had_written_before() -> None:
+    run = completed_run()
+    run.rename(0, "One", None)
+    event = given(run).when(lambda run: run.rename(0, "Two", "words")).then(ClusteringRun.ClusterRenamed)
+    assert event.was_edited == ["title"]
+    assert event.changes().clusters == {
+        0: ({"own_title": "One", "own_description": None}, {"own_title": "Two", "own_description": "words"})
+    }
 
 
 def test_a_rename_answers_with_what_was_before() -> None:
     run = completed_run()
     run.rename(0, "One", "first")
-    assert run.rename(0, "Two", None) == Cluster("One", "first", title_edited=True, description_edited=True)
+    assert run.rename(0, "Two", None) == Cluster(own_title="One", own_description="first")
 
 
 def test_a_rename_to_the_same_changes_nothing() -> None:
@@ -272,23 +295,46 @@ def test_any_script_is_taken_as_it_is_written(text: str) -> None:
 
 def test_a_move_says_whence_and_whither() -> None:
     run = completed_run([0, 0, 1])
-    moving = given(run).when(lambda run: run.move(2, 1))
+    moving = given(run).when(lambda run: run.move([2], 1))
     moving.then(ClusteringRun.QueriesMoved, query_ids=[2], was=[0], cluster_id=1)
     assert run.partition.members(1).tolist() == [2, 3]
 
 
-def test_a_move_answers_with_the_cluster_that_it_left() -> None:
-    assert completed_run([0, 0, 1]).move(3, 0) == 1
+def test_a_move_of_many_is_one_edit() -> None:
+    run = completed_run([0, 1, 2, 1, 0, 2])
+    moving = given(run).when(lambda run: run.move([6, 1, 6, 4, 2], 2))
+    moving.then(ClusteringRun.QueriesMoved, query_ids=[1, 2, 4], was=[0, 1, 1], cluster_id=2)
+    assert run.partition.members(2).tolist() == [1, 2, 3, 4, 6]
+
+
+def test_a_move_answers_with_the_clusters_that_were_left_and_with_what_cannot_be_moved() -> None:
+    was, failed = completed_run([0, 0, 1]).move([3, 99, 1, -1, 2**70], 0)
+    assert was == {1: 0, 3: 1}
+    words = "query {} is not part of run kmeans-3-20251004-170442"
+    assert failed == {one: words.format(one) for one in (99, -1, 2**70)}
 
 
 def test_a_move_to_where_it_is_changes_nothing() -> None:
-    given(completed_run([0, 0, 1])).when(lambda run: run.move(3, 1)).then_nothing()
+    given(completed_run([0, 0, 1])).when(lambda run: run.move([3], 1)).then_nothing()
+
+
+@pytest.mark.parametrize("ids", [[], [99], [2**70, -1]])
+def test_a_move_of_nothing_that_is_there_changes_nothing(ids: list[int]) -> None:
+    given(completed_run()).when(lambda run: run.move(ids, 1)).then_nothing()
+
+
+def test_an_erased_query_is_not_there() -> None:
+    run = completed_run()
+    run.erase(np.array([1]))
+    assert run.move([1, 2], 1) == ({2: 0}, {1: f"query 1 is not part of run {run.run_id}"})
+    with pytest.raises(NotFound, match="query 1 is not part of run"):
+        run.label_of(1)
 
 
 def test_noise_is_moved_like_any_other_and_stays_a_cluster() -> None:
     run = completed_run([NOISE, 0], clusters=1)
-    run.move(1, 0)
-    given(run).when(lambda run: run.move(1, NOISE)).then(
+    run.move([1], 0)
+    given(run).when(lambda run: run.move([1], NOISE)).then(
         ClusteringRun.QueriesMoved, was=[0], cluster_id=NOISE
     )
 
@@ -296,11 +342,9 @@ def test_noise_is_moved_like_any_other_and_stays_a_cluster() -> None:
 @pytest.mark.parametrize(
     ("decide", "words"),
     [
-        (lambda run: run.move(1, 9), "has no cluster 9"),
-        (lambda run: run.move(1, NOISE), "has no cluster -1"),
-        (lambda run: run.move(99, 0), "query 99 is not part of run"),
-        (lambda run: run.move(2**70, 0), "is not part of run"),
-        (lambda run: run.move(-1, 0), "query -1 is not part of run"),
+        (lambda run: run.label_of(99), "query 99 is not part of run"),
+        (lambda run: run.label_of(2**70), "is not part of run"),
+        (lambda run: run.label_of(-1), "query -1 is not part of run"),
         (lambda run: run.rename(9, "x", None), "has no cluster 9"),
         (lambda run: run.rename(2**70, "x", None), "has no cluster"),
     ],
@@ -309,11 +353,23 @@ def test_what_is_not_there_cannot_be_edited(decide: Decide, words: str) -> None:
     given(completed_run()).when(decide).refuses(NotFound, words)
 
 
+@pytest.mark.parametrize("cluster_id", [9, NOISE, 2**70])
+def test_nothing_is_moved_to_where_there_is_no_cluster(cluster_id: int) -> None:
+    moving = given(completed_run()).when(lambda run: run.move([1], cluster_id))
+    moving.refuses(Conflict, f"has no cluster {cluster_id}")
+
+
 # --- in which states it can be edited
 
 EDITS: dict[str, Decide] = {
     "rename": lambda run: run.rename(0, "x", None),
-    "move": lambda run: run.move(1, 1),
+    "move": lambda run: run.move([1], 1),
+    "merge": lambda run: run.merge([0], 1),
+    "split": lambda run: run.split(0, [1], "x", None),
+    "delete": lambda run: run.delete(0, None),
+    "annotate": lambda run: run.annotate(0, {"notes": "x"}),
+    "flag": lambda run: run.flag(0, ["x"]),
+    "undo": lambda run: run.take_back(Plan([], [], Changes())),
     "adopt": lambda run: run.adopt_titles("s1", titles("s1", 0)),
 }
 STATES: list[tuple[Callable[[], ClusteringRun], type[DomainError], str]] = [

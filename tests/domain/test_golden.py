@@ -25,7 +25,7 @@ from adapters.event_store.store import AGGREGATES
 from docs.generate_events import recorded
 from domain.base import Aggregate, event
 from domain.clustering import Cluster, ClusteringRun, Partition
-from domain.values import NOISE
+from domain.values import ERASED, NOISE
 from tests.runs import MAPPER, completed_run, requested_run
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -118,11 +118,17 @@ def test_a_snapshot_of_before_makes_the_run_of_today() -> None:
     run = decoded(json.loads((FOLDER / "clustering.state.v1.json").read_text())).mutate(None)
     assert type(run) is ClusteringRun
     assert set(vars(run)) == set(vars(requested_run()))
-    assert run.partition == Partition(np.array([1, 2, 3]), np.array([0, 1, 0], np.int32))
-    assert run.clusters[1] == Cluster("Cards", "About cards.", True, False, run.clusters[0].summary_run_id)
+    assert run.partition == Partition(np.array([1, 2, 3, 4]), np.array([3, ERASED, 0, 0], np.int32))
+    summary = "summary-c-tf-idf-20251004-170500"
+    assert run.clusters == {
+        0: Cluster("Bake Bread", "About bread.", summary, own_title="Bread"),
+        3: Cluster(own_title="Dough", own_description="How to make dough."),
+    }
+    assert run.removed[1] == Cluster("Credit Card", "About cards.", summary, "Cards", flags=("checked",))
+    assert [run.history.state(one) for one in (12, 13, 16)] == ["undone", "in force", "in force"]
     assert isinstance(run.created_on, datetime)
-    run.rename(0, "Bread", None)
-    assert run.move([3], 0)[0] == {3: 0}
+    run.rename(0, "Baking", None)
+    assert run.split(0, [3], "Cake", None) == (4, 1)
 
 
 def test_the_state_in_a_snapshot_is_that_of_the_present_aggregate() -> None:

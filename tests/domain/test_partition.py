@@ -65,7 +65,7 @@ def test_moves_do_what_they_do_to_a_dict(model: dict[int, int], moves: list[tupl
     for first, count, cluster_id in moves:
         some = sorted(model)[first % (len(model) + 1) :][:count]
         before = as_dict(partition)
-        after = partition.moved(some, cluster_id)
+        after = partition.relabelled(np.array(some, np.int64), np.full(len(some), cluster_id, np.int32))
         assert as_dict(partition) == before
         assert after.query_ids is partition.query_ids
         expected.update(dict.fromkeys(some, cluster_id))
