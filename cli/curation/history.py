@@ -53,7 +53,10 @@ def audit(
 
 
 def show_history(session: Session, answer: Answer) -> None:
-    ids = {item["version"]: str(item["edit_id"]) for item in answer["items"]}
+    if session.json:
+        print_json(answer)
+        return
+    ids = _ids_by_version(session, answer["items"])
     columns = ["timestamp", "cluster_id", "edit_type", "editor", "reason"]
     rows = [
         [
@@ -64,16 +67,26 @@ def show_history(session: Session, answer: Answer) -> None:
         ]
         for item in answer["items"]
     ]
-    session.table(answer, ["edit_id", *columns, "undone_by", "change"], rows)
+    print_table(["edit_id", *columns, "undone_by", "change"], rows)
+
+
+def _ids_by_version(session: Session, items: list[Answer]) -> dict[int, str]:
+    """Of these edits, and of those that an undo among them names though they are not among them."""
+    ids = {item["version"]: str(item["edit_id"]) for item in items}
+    for item in items:
+        if not ids.keys() >= set((item.get("details") or {}).get("edits") or ()):
+            edit = session.client.get(f"/api/curation/edits/{item['edit_id']}")
+            ids |= {one["version"]: str(one["edit_id"]) for one in edit["of"]}
+    return ids
 
 
 def change(item: Answer, ids: dict[int, str]) -> str:
-    """What was and what is, in one line. `ids`: edits by version, as far as they are known."""
+    """What was and what is, in one line. `ids`: edits by version."""
     details = item.get("details") or {}
     parts = []
     if edits := details.get("edits"):
         word = OF_EDITS.get(item["edit_type"], "of")
-        parts.append(f"{word} {listed([ids.get(one, f'version {one}') for one in edits])}")
+        parts.append(f"{word} {listed([ids[one] for one in edits])}")
     parts += [
         f"{words(details[f'was_{name}'])} -> {words(details[name])}"
         for name in ("title", "description")

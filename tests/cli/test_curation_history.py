@@ -77,13 +77,15 @@ MERGE = edit(
         ),
         (
             edit(9, "undo", {"edits": [4_012, 2], "clusters": [cluster(1, None, SOURCE)], "moves": []}),
-            "takes back 4022, version 2; there again: 1 (Rebates)",
+            "takes back 4022, 17; there again: 1 (Rebates)",
         ),
         (edit(9, "accept_proposal", {"edits": [4_012]}), "of 4022"),
     ],
 )
 def test_a_change_in_one_line(item: dict[str, Any], text: str, lmsys: Lmsys, api: Api) -> None:
     api.on("GET", RUN, page(MERGE, item))
+    of = [{"edit_id": 17, "version": 2, "edit_type": "rename"}]  # not on the page
+    api.on("GET", "/api/curation/edits/9", {"of": of})
     assert lmsys("edit", "audit", "run").stdout.splitlines()[2].split("clearer")[1].strip() == text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.journeys.conftest import Server, jsonl, rows
 
@@ -126,6 +127,42 @@ def test_the_same_by_the_command_line(running: Server, tmp_path: Path) -> None:
     wrong = running.run("edit", "rename-cluster", run_id, "99", "--title", "x")
     assert wrong.returncode == 1
     assert "no cluster 99" in wrong.stderr
+
+
+def test_curated_by_the_command_line(running: Server, tmp_path: Path) -> None:
+    """Of four clusters of 50, two become one, which is split; one is deleted; and most is taken back."""
+    load(running, jsonl(tmp_path / "chats.jsonl", rows(200)), "curated")
+    run_id = clustered(running, "curated")
+
+    def edited(*arguments: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(running.cli("edit", *arguments, "--json"))
+        return answer
+
+    def sizes() -> list[int]:
+        found = running.http.get(f"/api/clustering/runs/{run_id}/clusters", params={"sort": "cluster_id"})
+        return [one["num_queries"] for one in found.json()["items"]]
+
+    at: dict[str, Any] = {"run_id": run_id, "cluster_id": 1, "limit": 20}
+    some = running.http.get("/api/queries", params=at).json()["items"]
+    ids = tmp_path / "ids.txt"
+    ids.write_text("".join(f"{one['id']}\n" for one in some))
+    merge = ("merge-clusters", run_id, "--target", "0", "--source", "1", "--new-title", "Both")
+    merged = edited(*merge)["edit_id"]
+    split = edited("split-cluster", run_id, "0", "--file", str(ids), "--new-title", "Some")["edit_id"]
+    edited("delete-cluster", run_id, "2", "--orphan")
+    assert sizes() == [80, 50, 20]
+    orphan = json.loads(running.cli("edit", "orphaned", run_id, "--limit", "1", "--json"))["items"][0]
+    assert orphan["orphan"]["assigned_to"] == 2
+    edited("move-queries", run_id, str(orphan["query"]["id"]), "--to-cluster", "3")
+    blocked = running.run("edit", "undo", str(merged))
+    assert blocked.returncode == 1
+    assert f"  {split} " in blocked.stderr
+    assert "  --cascade: " in blocked.stderr
+    undone = edited("undo", str(merged), "--cascade", "--reason", "too much in one")
+    assert [one["edit_id"] for one in undone["edits"]] == [split, merged]
+    edited("undo", "--last", "--run-id", run_id)
+    assert sizes() == [50, 50, 50]
+    assert f"takes back {split}, {merged}" in running.cli("edit", "history", run_id, "0")
 
 
 def test_data_sets_side_by_side_and_clearing_one(running: Server, tmp_path: Path) -> None:
