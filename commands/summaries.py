@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -29,7 +29,7 @@ from domain.base import Conflict, Invalid
 from domain.clustering import ClusteringRun, Partition
 from domain.content import decode_content
 from domain.search import TitleIndex
-from domain.summaries import SummaryRun
+from domain.summaries import SummaryRun, without_quotations
 from domain.values import Space, digest
 
 RECORDED_AT_ONCE = 500
@@ -176,7 +176,7 @@ def run_summary(
         _texts_of(run, cluster_id, sizes.get(cluster_id, 0), central.get(cluster_id, []), contents)
         for cluster_id in sorted(run.clusters)
     ]
-    names = namers.get(summary.model).name(clusters)
+    names = map(_unquoted, namers.get(summary.model).name(clusters), clusters)
     done = 0
     while some := list(islice(names, RECORDED_AT_ONCE)):
         sizes_of = {name.cluster_id: sizes.get(name.cluster_id, 0) for name in some}
@@ -208,6 +208,14 @@ def _texts_of(
     bodies = contents.of_queries(run.dataset, query_ids)
     there = [query_id for query_id in query_ids if query_id in bodies]
     return ClusterTexts(cluster_id, size, there, [decode_content(bodies[one]).query for one in there])
+
+
+def _unquoted(name: ClusterName, cluster: ClusterTexts) -> ClusterName:
+    """Whatever the model wrote, the log is told no person's words."""
+    title, description = (
+        without_quotations(words, cluster.texts) for words in (name.title, name.description)
+    )
+    return replace(name, title=title.strip("… ") or f"Cluster {name.cluster_id}", description=description)
 
 
 def central_queries(vectors: VectorSource, partition: Partition, most: int) -> dict[int, list[int]]:

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.base import Aggregate, event
 from domain.values import mended
+
+QUOTATION = 24
+"""Characters in a row of one text alone that count as a quotation of it."""
+
+
+def without_quotations(words: str, texts: Sequence[str]) -> str:
+    """A name or description with `…` for every stretch that repeats what one of the texts alone says.
+
+    It will stand in the log, where a person's text cannot be erased. What several texts say may stay.
+    """
+    plain = " ".join(words.split())
+    searched = [_lowered(" ".join(text.split())) for text in texts]
+    lowered = _lowered(plain)
+    kept = bytearray(b"\1" * len(plain))
+    for start in (found.start() for found in re.finditer(r"(?<!\w)\w|[^\x00-\u0dff]", plain)):
+        window = lowered[start : start + QUOTATION]
+        if len(window) == QUOTATION and sum(window in text for text in searched) == 1:
+            kept[start : start + QUOTATION] = bytes(QUOTATION)
+    parts = re.finditer(b"\1+|\0+", bytes(kept))
+    cut = "".join(plain[one.start() : one.end()] if one[0][0] else "…" for one in parts)
+    return re.sub(r"…[^\s…]*(?: ?…)*", "…", cut)
+
+
+def _lowered(text: str) -> str:
+    """In small letters, each at its place."""
+    return "".join(low if len(low := one.lower()) == 1 else one for one in text)
 
 
 class SummaryRun(Aggregate):

@@ -1,4 +1,8 @@
-"""One or two sentences on a cluster, out of its own texts."""
+"""One or two sentences on a cluster, out of its own texts, none of which is quoted.
+
+A description stands in the log, from which nothing can be erased. It has the words that several queries
+share; what a person said is shown by the id of the query, for as long as that is there.
+"""
 
 from __future__ import annotations
 
@@ -8,39 +12,31 @@ from adapters.namer.terms import Ranked
 from commands.ports import ClusterTexts
 from domain.values import NOISE
 
-QUOTED = 3
-LONGEST_QUOTE = 90
-LISTED_TERMS = 5
+REPRESENTATIVES = 3
+LISTED_TERMS = 10
 READ = 400
-"""Characters of a text that are looked at for a quote."""
+"""Characters of a text that are looked at."""
 BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def describe(cluster: ClusterTexts, terms: Ranked) -> tuple[str, list[int]]:
-    """The description, and the ids of the queries that it quotes."""
-    quotes: dict[str, tuple[str, int]] = {}
+    """The description, and the ids of the most central queries that differ in their text."""
+    central: dict[str, int] = {}
     for query_id, text in zip(cluster.query_ids, cluster.texts, strict=True):
-        quote = shortened(clean(text), LONGEST_QUOTE)
-        if quote:
-            quotes.setdefault(quote.casefold(), (quote, query_id))
-        if len(quotes) == QUOTED:
+        if seen := clean(text).casefold():
+            central.setdefault(seen, query_id)
+        if len(central) == REPRESENTATIVES:
             break
-    spoken = _listed([f"“{quote}”" for quote, _ in quotes.values()])
     words = ", ".join(term for term, _ in terms[:LISTED_TERMS])
-    sentences = [
-        _count(cluster) + (f", such as {spoken}." if spoken else " without any text."),
-        f"Telling words: {words}." if words else "",
-    ]
-    return " ".join(filter(None, sentences)), [query_id for _, query_id in quotes.values()]
+    sentences = [_count(cluster) + ("." if central else " without any text.")]
+    if words:
+        sentences.append(f"Telling words: {words}.")
+    return " ".join(sentences), list(central.values())
 
 
 def _count(cluster: ClusterTexts) -> str:
     counted = "1 query" if cluster.size == 1 else f"{cluster.size:,} queries"
     return f"{counted} that no cluster took in" if cluster.cluster_id == NOISE else counted
-
-
-def _listed(quotes: list[str]) -> str:
-    return ", ".join(quotes[:-1]) + (" and " if len(quotes) > 1 else "") + quotes[-1] if quotes else ""
 
 
 def clean(text: str) -> str:

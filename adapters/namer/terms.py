@@ -1,4 +1,7 @@
-"""Class-based TF-IDF: a term is telling when many texts of a cluster have it, and few of other clusters."""
+"""Class-based TF-IDF: a term is telling when many texts of a cluster have it, and few of other clusters.
+
+What one text alone has is no term: a name would repeat a single person's words.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from adapters.namer.words import Segment, segments
 
 TERMS = 30
 """Best terms that are kept of a cluster."""
+FEWEST_TEXTS = 2
+"""That have a term."""
 NUMBER_WEIGHT = 0.3
 """What begins with a digit is seldom what a cluster is about."""
 
@@ -55,7 +60,10 @@ def telling_terms(vocabularies: Sequence[Vocabulary]) -> list[Ranked]:
     The score is share · log(1 + A / f) as in BERTopic, with the share of the cluster's texts that have the
     term, f the sum of these shares over all clusters, and A the mean over clusters of what shares sum up to.
     """
-    shares = [{term: n / len(one.texts) for term, n in one.counts.items()} for one in vocabularies]
+    shares = [
+        {term: n / len(one.texts) for term, n in one.counts.items() if n >= FEWEST_TEXTS}
+        for one in vocabularies
+    ]
     everywhere: dict[str, float] = {}
     for one in shares:
         for term, share in one.items():

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, count, pairwise
 
 from adapters.namer.descriptions import clean, shortened
-from adapters.namer.terms import Ranked, Vocabulary
+from adapters.namer.terms import FEWEST_TEXTS, Ranked, Vocabulary
 from adapters.namer.words import Segment, is_unspaced, root
 from commands.ports import ClusterTexts
 
@@ -65,11 +65,13 @@ def title_pieces(vocabulary: Vocabulary, terms: Ranked) -> list[str]:
 
 
 def fallback_title(cluster: ClusterTexts) -> str:
-    """Of texts that have no telling word: the beginning of the first that has anything."""
-    for text in cluster.texts:
-        if words := clean(text).split()[:4]:
-            return shortened(" ".join(_capital(word) for word in words), 40)
-    return "Empty Queries" if cluster.texts else f"Cluster {cluster.cluster_id}"
+    """Of texts that have no telling word: how several of them begin; a number where each has its own way."""
+    beginnings = Counter(" ".join(clean(text).split()[:4]) for text in cluster.texts)
+    common = [begin for begin, texts in beginnings.items() if begin and texts >= FEWEST_TEXTS]
+    if common:
+        most = max(common, key=lambda begin: beginnings[begin])
+        return shortened(" ".join(_capital(word) for word in most.split()), 40)
+    return f"Cluster {cluster.cluster_id}" if any(beginnings) or not cluster.texts else "Empty Queries"
 
 
 def _phrases(vocabulary: Vocabulary, terms: Ranked) -> Iterator[tuple[str, float]]:
