@@ -137,7 +137,10 @@ _BULKY = {
     "query_ids",
     "was",
     "moves",
+    "from_edits",
+    "already",
     "lineage",
+    "heirs",
     "undecided",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 
 from commands.bus import Handler
 from commands.curation.edits import Edit, done, load_for_edit
-from commands.curation.reversal import changes_at
 from commands.ports import Contents, EventStore, Outcome
 from domain.base import Conflict, Invalid
-from domain.clustering import Changes, ClusteringRun
-from domain.clustering.carrying import CarryOver
-from domain.clustering.lineage import THRESHOLD, Assign, Lineage, Matrix, match
+from domain.clustering import ClusteringRun
+from domain.clustering.carrying import CarryOver, Earlier, as_found
+from domain.clustering.edits import Edit as EditEvent
+from domain.clustering.edits import EditsGrouped
+from domain.clustering.lineage import THRESHOLD, Assign, Matrix, match
 from domain.values import Vectors
 
 
@@ -31,27 +33,39 @@ class CarryOverEdits:
 def carry_over_edits(cmd: CarryOverEdits, store: EventStore, contents: Contents, assign: Assign) -> Outcome:
     run, older = load_for_edit(store, cmd.run_id), store.load(ClusteringRun, cmd.from_run_id)
     _check(run, older)
-    wanted = sorted(older.history.in_force)
-    events = store.events(ClusteringRun, older.run_id, wanted)
-    lineage = _lineage(run, _before(older, events), contents, assign, cmd.threshold)
-    held = changes_at(store, run.run_id, run.history.in_force)
-    carry = CarryOver(run, lineage, Changes.composed(held[one] for one in sorted(held)))
-    carry.carry(events)
-    ids = store.positions(ClusteringRun, older.run_id, wanted)
-    answer = _answer(cmd, older, carry, {version: event.KIND for version, event in events.items()}, ids)
+    there, here = _in_force(store, older), _in_force(store, run)
+    earlier = Earlier.of(
+        event
+        for _, event in sorted(here.items())
+        if isinstance(event, ClusteringRun.CarriedOver) and event.from_run_id == older.run_id
+    )
+    there, here = _single(there), _single(here)
+    past, found = as_found(older, there), as_found(run, here)
+    similarity = _similarity(older, past[1], run, found[1], contents) if run.space == older.space else None
+    lineage = match(past[0], found[0], past[1], found[1], assign, similarity, cmd.threshold)
+    carry = CarryOver(run, past[0], lineage, here, earlier)
+    carry.carry(there)
+    known = sorted({*there, *earlier.made})
+    ids = store.positions(ClusteringRun, older.run_id, known)
+    kinds = {one: event.KIND for one, event in store.events(ClusteringRun, older.run_id, known).items()}
+    answer = _answer(cmd, older, carry, kinds, ids)
     causes = {(run.id, one.new): str(ids[one.old]) for one in carry.made}
     if carry.made or [older.run_id, older.version] not in run.carried_from:
-        run.trigger_event(
-            run.CarriedOver,
-            edits=[one.new for one in carry.made],
-            from_run_id=older.run_id,
-            from_version=older.version,
-            threshold=cmd.threshold,
-            lineage=answer["lineage"],
-            undecided=answer["undecided"],
-        )
+        _record(run, carry, answer)
     outcome = done(run, answer, Edit(run_id=cmd.run_id, dry_run=cmd.dry_run))
     return replace(outcome, causes=causes)
+
+
+def _record(run: ClusteringRun, carry: CarryOver, answer: dict[str, Any]) -> None:
+    same = ("from_run_id", "from_version", "threshold", "lineage", "undecided")
+    run.trigger_event(
+        run.CarriedOver,
+        edits=[one.new for one in carry.made],
+        from_edits=[one.old for one in carry.made],
+        already=carry.found_so(),
+        heirs=carry.heirs(),
+        **{name: answer[name] for name in same},
+    )
 
 
 def _check(run: ClusteringRun, older: ClusteringRun) -> None:
@@ -66,27 +80,23 @@ def _check(run: ClusteringRun, older: ClusteringRun) -> None:
         )
 
 
-def _before(older: ClusteringRun, events: dict[int, Any]) -> ClusteringRun:
-    """The run as it was before its edits: what these speak of is matched, not what became of it."""
-    undone = Changes.composed([events[one].changes().inverse() for one in sorted(events, reverse=True)])
-    erased = older.unknown(undone.query_ids.tolist())
-    older.partition = undone.without(np.array(erased, np.int64)).apply(older.partition, older.clusters)
-    return older
+def _in_force(store: EventStore, run: ClusteringRun) -> dict[int, EditEvent]:
+    return store.events(ClusteringRun, run.run_id, run.history.in_force)
 
 
-def _lineage(
-    run: ClusteringRun, older: ClusteringRun, contents: Contents, assign: Assign, threshold: float
-) -> Lineage:
-    old_ids, new_ids = (sorted(one for one in side.clusters if one >= 0) for side in (older, run))
-    similarity = None
-    if run.space == older.space:
-        rows = (_centroids(side, ids, contents) for side, ids in ((older, old_ids), (run, new_ids)))
-        similarity = _cosine(*rows)
-    return match(older.partition, run.partition, old_ids, new_ids, assign, similarity, threshold)
+def _single(events: Mapping[int, EditEvent]) -> dict[int, EditEvent]:
+    """Without what only says that some belong together."""
+    return {one: event for one, event in events.items() if not isinstance(event, EditsGrouped)}
+
+
+def _similarity(
+    older: ClusteringRun, old_ids: list[int], run: ClusteringRun, new_ids: list[int], contents: Contents
+) -> Matrix:
+    return _centroids(older, old_ids, contents) @ _centroids(run, new_ids, contents).T
 
 
 def _centroids(run: ClusteringRun, cluster_ids: list[int], contents: Contents) -> Vectors:
-    """A row for each cluster, as the algorithm found it; zero for one that people made."""
+    """A row for each cluster, as the algorithm found it."""
     dimension = int((run.space or {})["dimension"])
     rows = np.zeros((len(cluster_ids), dimension), np.float32)
     address = bytes.fromhex(run.centroids or "")
@@ -94,10 +104,6 @@ def _centroids(run: ClusteringRun, cluster_ids: list[int], contents: Contents) -
     known = [at for at, cluster_id in enumerate(cluster_ids) if cluster_id < len(found)]
     rows[known] = found[[cluster_ids[at] for at in known]]
     return rows
-
-
-def _cosine(old: Vectors, new: Vectors) -> Matrix:
-    return old @ new.T
 
 
 def _answer(
