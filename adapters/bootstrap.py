@@ -29,6 +29,7 @@ from adapters.settings import Settings
 from adapters.time_travel import TimeTravel
 from adapters.uploads import keep_upload
 from adapters.vectors import VectorStore, make_vectors
+from adapters.verification import Verification
 from commands import access, clustering, curation, datasets, embedding, measures, summaries, tags
 from commands.bus import Bus, Handler
 from commands.ports import Receipt
@@ -79,6 +80,9 @@ class Container:
         if self.vectors is not None:
             points = Points(self.database, self.vectors, self.embeddings, self.mapper)
         self.read_models = ReadModels(self.database, self.queue, self.vectors, points)
+        self.verification = Verification(
+            self.database, self.store, self.embeddings, self.vectors, self.wait_until
+        )
 
     @property
     def mapper(self) -> Any:  # noqa: ANN401

@@ -27,6 +27,7 @@ from api import (
     search,
     summaries,
     tags,
+    verification,
 )
 from api.access import documented
 from api.errors import Problem, add_error_handlers
@@ -45,6 +46,7 @@ GUARDED = (
     search,
     summaries,
     tags,
+    verification,
 )
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}

@@ -12,7 +12,6 @@ PLANNED = """
 POST /api/hierarchy
 GET /api/hierarchy
 GET /api/hierarchy/{hierarchy_run_id}
-POST /api/verify/runs/{run_id}
 GET /api/templates
 POST /api/templates
 GET /api/templates/{template_id}

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from cli import access, clustering, curation, datasets, demo, operate, projections, search, summaries
+from cli import (
+    access,
+    clustering,
+    curation,
+    datasets,
+    demo,
+    operate,
+    projections,
+    search,
+    summaries,
+    verification,
+)
 from cli.session import Actor, ApiUrl, Json, Verbose, shared
 
 app = typer.Typer(
@@ -17,7 +28,18 @@ app = typer.Typer(
     help="Turn logs of LLM conversations into a curated taxonomy. Data goes to stdout, notes to stderr; "
     "the status is 0, 1 (failed) or 2 (wrong usage).",
 )
-for word in (datasets, clustering, summaries, search, curation, projections, access, operate, demo):
+for word in (
+    datasets,
+    clustering,
+    summaries,
+    search,
+    curation,
+    verification,
+    projections,
+    access,
+    operate,
+    demo,
+):
     word.add_to(app)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from commands.clustering import FailClustering, run_clustering
 from commands.datasets import EndEmbedding, EndLoad, run_embedding, run_load
+from commands.extension import EndExtension, run_extension
 from commands.measures import run_measure
 from commands.ports import EventStore
-from commands.extension import EndExtension, run_extension
 from commands.summaries import FailSummary, run_embed_titles, run_summary
 from domain.clustering import ClusteringRun
 

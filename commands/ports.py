@@ -402,6 +402,9 @@ class VectorIndex(Protocol):
     def search(self, collection: str, vector: Vectors, limit: int, where: PointFilter) -> list[Hit]:
         """The nearest points, best first."""
 
+    def retrieve(self, collection: str, point_ids: Sequence[PointId]) -> list[Point]:
+        """Those of these points that there are, in no order."""
+
     def count(self, collection: str) -> int: ...
 
     def scroll(self, collection: str, batch: int) -> Iterable[list[Point]]:

@@ -123,6 +123,11 @@ class Collection:
         checked_ids(where.ids or ())
         return [] if matches_nothing(where) else self._live.search(query, limit, where)
 
+    def retrieve(self, point_ids: Sequence[PointId]) -> list[Point]:
+        ids, live = checked_ids(point_ids), self._live
+        batches = (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+        return [point for batch in batches for point in live.retrieve(batch)]
+
     def count(self) -> int:
         return self._live.count()
 

@@ -149,6 +149,9 @@ class EmbeddedVectors:
     def search(self, collection: str, vector: Vectors, limit: int, where: PointFilter) -> list[Hit]:
         return self._open(collection).search(vector, limit, where)
 
+    def retrieve(self, collection: str, point_ids: Sequence[PointId]) -> list[Point]:
+        return self._open(collection).retrieve(point_ids)
+
     def count(self, collection: str) -> int:
         return self._open(collection).count()
 

@@ -160,6 +160,16 @@ class ServerVectors:
             )
         return [Hit(_plain(hit.id), cosine(hit.score), hit.payload or {}) for hit in found.points]
 
+    def retrieve(self, collection: str, point_ids: Sequence[PointId]) -> list[Point]:
+        ids = checked_ids(point_ids)
+        found: list[Point] = []
+        for start in range(0, len(ids), BATCH):
+            with self._calling(collection):
+                batch = ids[start : start + BATCH]
+                records = self._client.retrieve(collection, batch, with_payload=True, with_vectors=True)
+            found += map(_to_point, records)
+        return found
+
     def count(self, collection: str) -> int:
         with self._calling(collection):
             return self._client.count(collection, exact=True).count

@@ -74,6 +74,12 @@ def _query(server: StandIn, name: str, body: bytes) -> BaseModel:
     )
 
 
+def _retrieve(server: StandIn, name: str, body: bytes) -> list[dict[str, Any]]:
+    asked = _read(body, models.PointRequest)
+    found = server.client.retrieve(name, asked.ids, with_vectors=asked.with_vector or False)
+    return [point.model_dump() for point in found]
+
+
 def _scroll(server: StandIn, name: str, body: bytes) -> dict[str, Any]:
     asked = _read(body, models.ScrollRequest)
     points, after = server.client.scroll(
@@ -93,6 +99,7 @@ ROUTES: list[tuple[str, str, Callable[[StandIn, str, bytes], Any]]] = [
     ("GET", "/collections/(.+)/exists", lambda s, name, body: {"exists": s.client.collection_exists(name)}),
     ("PUT", "/collections/(.+)/index", _index),
     ("PUT", "/collections/(.+)/points", _upsert),
+    ("POST", "/collections/([^/]+)/points", _retrieve),
     ("POST", "/collections/(.+)/points/delete", _delete),
     ("POST", "/collections/(.+)/points/query", _query),
     ("POST", "/collections/(.+)/points/scroll", _scroll),

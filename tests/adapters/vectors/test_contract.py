@@ -378,3 +378,28 @@ def test_any_history_of_writes_leaves_what_a_dictionary_would_hold(
         hits = store.search("history", axis(run), 20, PointFilter({"run": [run]}))
         assert {hit.point_id for hit in hits} == {one for one, what in expected.items() if what == run}
         assert all(hit.score == pytest.approx(1) for hit in hits)
+
+
+# --- points by their ids -------------------------------------------------------------------------
+
+
+def test_points_are_read_by_their_ids_with_all_that_they_have(queries: VectorStore) -> None:
+    queries.upsert("queries", [point(1, model="a"), point(2, axis(3)), point(A_UUID, axis(4), run=7)])
+    queries.alias("live", "queries")
+    found = {one.point_id: one for one in queries.retrieve("live", [A_UUID, 2, 9])}
+    assert {one: dict(found[one].payload) for one in found} == {2: {}, A_UUID: {"run": 7}}
+    np.testing.assert_allclose(found[2].vector, axis(3), atol=1e-6)
+    assert queries.retrieve("queries", []) == []
+
+
+def test_more_points_than_one_call_takes_are_read(queries: VectorStore) -> None:
+    many = list(range(1, 1_202))
+    queries.upsert("queries", [point(one) for one in many])
+    assert sorted(ids(queries.retrieve("queries", many))) == many
+
+
+def test_what_cannot_be_the_id_of_a_point_is_refused(queries: VectorStore) -> None:
+    with pytest.raises(Invalid, match="cannot be the id of a point"):
+        queries.retrieve("queries", [-1])
+    with pytest.raises(NotFound):
+        queries.retrieve("nowhere", [1])
