@@ -108,6 +108,13 @@ class Database:
         self.projecting.dispose()
 
 
+def told(error: BaseException) -> str:
+    """An error in words that may be kept: without the details, in which Postgres repeats values of a row."""
+    cause = getattr(error, "orig", None) or error
+    primary = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
+    return f"{type(cause).__name__}: {primary or cause}"[:500]
+
+
 class Listener(threading.Thread):
     """Calls back for each notification of some channels, and once after every (re)connection.
 

@@ -15,7 +15,7 @@ from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy, Sync
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.manager import JobManager
 
-from adapters.database import Database
+from adapters.database import Database, told
 from commands.bus import Bus, bind
 from commands.jobs import WORK
 from commands.policies import POLICIES, Job, jobs_for
@@ -252,4 +252,4 @@ def _worth_another_try(error: Exception, attempt: int) -> bool:
 
 
 def _explain(error: Exception) -> str:
-    return error.message if isinstance(error, DomainError) else f"{type(error).__name__}: {error}"[:500]
+    return error.message if isinstance(error, DomainError) else told(error)

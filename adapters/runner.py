@@ -14,7 +14,7 @@ from sqlalchemy import MetaData, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from adapters.database import GONE, Database
+from adapters.database import GONE, Database, told
 from adapters.read_store import (
     RESET,
     SqlReadStore,
@@ -91,11 +91,11 @@ class ProjectionRunner(threading.Thread):
     def _failed(self, error: Exception) -> None:
         """An event is never blamed for a database that has gone away."""
         failures = self._failures
-        log.warning("ProjectionFailed", projection=self.projection.name, error=repr(error), failures=failures)
+        log.warning("ProjectionFailed", projection=self.projection.name, error=told(error), failures=failures)
         if _is_gone(error):
             time.sleep(GONE_S)
             return
-        self._error = repr(error)
+        self._error = told(error)
         self._failures += 1
         time.sleep(min(BACK_OFF_S * 2**failures, 1.0))
 

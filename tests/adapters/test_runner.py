@@ -227,7 +227,7 @@ def test_what_cannot_be_projected_is_set_aside_with_what_follows_in_its_stream(
         until(lambda: position(container, poisoned) == 12)
     assert noted(container, poisoned) == [1, 2, 4, 5, 6, 7, 8, 10, 11, 12]
     assert parked(container, poisoned) == {
-        3: "RuntimeError('no 3')",
+        3: "RuntimeError: no 3",
         9: "an earlier event of its stream is parked",
     }
 
