@@ -22,15 +22,21 @@ from domain.clustering.history import Plan
 from domain.values import ERASED, NOISE, ORPHAN
 from tests.runs import completed_run, replayed, stored, titles
 
-FIRST_CLUSTERS = 3
-LABELS = st.lists(st.integers(NOISE, FIRST_CLUSTERS - 1), min_size=4, max_size=9)
+FIRST_CLUSTERS = 4
+FEW = 2
+"""So many clusters stay, so that there is something to edit."""
+LABELS = st.lists(st.integers(NOISE, FIRST_CLUSTERS - 1), min_size=6, max_size=9)
 CLUSTER = st.integers(0, 5)
 """The place of one among those that there are."""
+WRITTEN = st.integers(0, 1)
+"""Few, so that edits of words meet."""
 QUERIES = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 WORDS = st.none() | st.sampled_from(["Tax", "Law", "Food"])
 WORD = st.sampled_from(["Tax", "Law", "Food"])
-FLAGS = st.lists(st.sampled_from(["odd", "done", "check"]), max_size=2)
-METADATA = st.dictionaries(st.sampled_from(["quality", "notes"]), st.sampled_from(["low", "high", None]))
+FLAGS = st.lists(st.sampled_from(["odd", "done", "check"]), min_size=1, max_size=2)
+METADATA = st.dictionaries(
+    st.sampled_from(["quality", "notes"]), st.sampled_from(["low", "high", None]), min_size=1
+)
 
 
 @dataclass
@@ -114,6 +120,7 @@ class Undoing(RuleBasedStateMachine):
         moved = [one for one in queries if where.get(one, ERASED) not in (ERASED, cluster)]
         self.edit(lambda run: run.move(queries, cluster), lambda world: world.put(moved, cluster))
 
+    @precondition(lambda self: len(self.run.clusters) > FEW)
     @rule(sources=st.sets(CLUSTER, min_size=1, max_size=2), into=CLUSTER, title=WORDS, words=WORDS)
     def merge(self, sources: set[int], into: int, title: str | None, words: str | None) -> None:
         sources, into = {self.cluster(one) for one in sources}, self.cluster(into)
@@ -141,6 +148,7 @@ class Undoing(RuleBasedStateMachine):
 
         self.edit(lambda run: run.split(cluster, queries, title, words), act)
 
+    @precondition(lambda self: len(self.run.clusters) > FEW)
     @rule(cluster=CLUSTER, to=st.none() | CLUSTER)
     def delete(self, cluster: int, to: int | None) -> None:
         cluster, to = self.cluster(cluster), None if to is None else self.cluster(to)
@@ -151,8 +159,8 @@ class Undoing(RuleBasedStateMachine):
 
         self.edit(lambda run: run.delete(cluster, to), act)
 
-    @rule(cluster=CLUSTER, title=WORDS, words=WORDS)
-    def rename(self, cluster: int, title: str | None, words: str | None) -> None:
+    @rule(cluster=WRITTEN, title=WORD, words=WORDS)
+    def rename(self, cluster: int, title: str, words: str | None) -> None:
         cluster = self.cluster(cluster)
         own = self._new_words(cluster, title, words)
         self.edit(lambda run: run.rename(cluster, title, words), lambda world: world.write(cluster, own))
@@ -165,14 +173,14 @@ class Undoing(RuleBasedStateMachine):
             f"own_{name}": word for name, word in given.items() if word not in (None, getattr(shown, name))
         }
 
-    @rule(cluster=CLUSTER, metadata=METADATA)
+    @rule(cluster=WRITTEN, metadata=METADATA)
     def annotate(self, cluster: int, metadata: dict[str, Any]) -> None:
         cluster = self.cluster(cluster)
         was = self.model.now().written.get(cluster, {})
         now = {name: value for name, value in metadata.items() if value != was.get(name)}
         self.edit(lambda run: run.annotate(cluster, metadata), lambda world: world.write(cluster, now))
 
-    @rule(cluster=CLUSTER, add=FLAGS, remove=FLAGS)
+    @rule(cluster=WRITTEN, add=FLAGS, remove=FLAGS)
     def flag(self, cluster: int, add: list[str], remove: list[str]) -> None:
         cluster = self.cluster(cluster)
 
@@ -334,4 +342,4 @@ class Undoing(RuleBasedStateMachine):
 
 
 TestUndoing = Undoing.TestCase
-TestUndoing.settings = settings(max_examples=60, stateful_step_count=25)
+TestUndoing.settings = settings(max_examples=100, stateful_step_count=30)
