@@ -12,7 +12,8 @@ import pytest
 import commands.bus
 from adapters.bootstrap import HANDLERS, Container
 from commands.bus import TRIES, Bus, bind
-from commands.curation import RenameCluster, rename_cluster
+from commands.curation import RenameCluster
+from commands.curation.edits import rename_cluster
 from commands.ports import EventStore, Outcome, Receipt
 from domain.base import (
     Conflict,

@@ -37,7 +37,7 @@ OF_A_RUN: st.SearchStrategy[Decision] = st.one_of(
     st.builds(_chunk, SMALL, st.lists(st.integers(-1, 2), min_size=1, max_size=4)),
     st.just(complete),
     st.builds(lambda one, title, words: lambda run: run.rename(one, title, words), SMALL, WORDS, WORDS),
-    st.builds(lambda query, to: lambda run: run.move(query, to), st.integers(0, 14), st.integers(-1, 3)),
+    st.builds(lambda query, to: lambda run: run.move([query], to), st.integers(0, 14), st.integers(-1, 3)),
     st.builds(lambda name, ids: lambda run: run.adopt_titles(name, titles(name, *ids)), IDS, st.sets(SMALL)),
 )
 ENDS_OF_A_RUN: st.SearchStrategy[Decision] = st.sampled_from(
