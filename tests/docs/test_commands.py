@@ -17,11 +17,15 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands_of(page: Path) -> list[str]:
-    """`lmsys` and what follows, in code blocks and in code within a line."""
+    """`lmsys` and what follows: in code blocks, behind the `$` of a session, and in code within a line."""
     text = page.read_text()
-    blocks = "\n".join(re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.S))
-    outside = re.sub(r"```.*?```", "", text, flags=re.S)
-    lines = [*blocks.splitlines(), *re.findall(r"`([^`]+)`", outside)]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.S | re.M)
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    lines = [line for kind, block in blocks if kind in ("", "bash", "sh") for line in block.splitlines()]
+    lines += [
+        line for kind, block in blocks if kind == "console" for line in re.findall(r"^\$ .*", block, re.M)
+    ]
+    lines += re.findall(r"`([^`]+)`", outside)
     found = [re.search(r"(?<![\w/-])lmsys ([a-z].*)", line) for line in lines]
     return [re.split(r" \\\||\||#|\)$| > ", match[1])[0].strip() for match in found if match]
 
