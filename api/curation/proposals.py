@@ -11,17 +11,26 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from adapters.bootstrap import Container
-from api.clustering import run_row
 from api.curation.edits import DryRun, Reasoned
 from api.curation.history import EditRef
+from api.curation.quality import thresholds
 from api.deps import ContainerDep, Read, found, settled, wait_for_position
 from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
-from commands.curation import AcceptProposal, ProposeEdits, RejectProposal, present_impact
+from api.time_travel import run_row
+from commands.curation import (
+    AcceptProposal,
+    ProposeEdits,
+    ProposeRemedies,
+    RejectProposal,
+    present_impact,
+)
 from commands.ports import Receipt
 from domain.base import context
 from domain.clustering.script import Spec
 from domain.proposals import MAX_EDITS, MAX_REASON
+from domain.quality import HEURISTICS, Heuristic, Thresholds, bad_clusters
 from projections import proposals as read
+from projections.quality import facts_of
 
 router = APIRouter()
 reads = [Depends(wait_for_position)]
@@ -47,6 +56,13 @@ class ProposalRequest(BaseModel):
     edits: list[EditSpec] = Field(min_length=1, max_length=MAX_EDITS)
     title: str | None = None
     reason: str = Field(max_length=MAX_REASON)
+    source: str | None = None
+
+
+class RemediesRequest(Reasoned):
+    """Without a title or a reason, these say what the heuristics found."""
+
+    title: str | None = None
     source: str | None = None
 
 
@@ -197,6 +213,35 @@ def propose(
     )
     receipt = _handled(container, command, body.reason)
     return ProposalMade.model_validate(settled(response, receipt))
+
+
+@router.post("/runs/{run_id}/select-bad-clusters/proposals", status_code=201, dependencies=reads)
+def propose_remedies(
+    run_id: str,
+    connection: Read,
+    response: Response,
+    container: ContainerDep,
+    limits: Annotated[Thresholds, Depends(thresholds)],
+    heuristics: Annotated[list[Heuristic] | None, Query(description="All of them if none is named.")] = None,
+    body: RemediesRequest | None = None,
+    dry_run: DryRun = False,
+) -> ProposalMade:
+    """Propose to merge clusters that overlap or are too small, and to flag other bad ones for review."""
+    run = run_row(connection, run_id)
+    wanted = set(heuristics or HEURISTICS)
+    facts = facts_of(connection, run_id, run["run_no"], confidence="low_confidence" in wanted)
+    given = body or RemediesRequest(reason=None)
+    command = ProposeRemedies(
+        run_id=run_id,
+        bad=bad_clusters(facts, run["num_queries"], wanted, limits),
+        facts=facts,
+        title=given.title,
+        reason=given.reason,
+        source=given.source,
+        at=datetime.now(UTC),
+        dry_run=dry_run,
+    )
+    return ProposalMade.model_validate(settled(response, _handled(container, command, given.reason)))
 
 
 @router.get("/runs/{run_id}/proposals", dependencies=reads)

@@ -1,7 +1,7 @@
 """Edits that people make to the clusters of a run, and the taking back of them."""
 
 from commands.bus import Handler
-from commands.curation import carrying, edits, proposals, reversal
+from commands.curation import carrying, edits, proposals, remedies, reversal
 from commands.curation.carrying import CarryOverEdits
 from commands.curation.edits import (
     AnnotateCluster,
@@ -14,6 +14,7 @@ from commands.curation.edits import (
     SplitCluster,
 )
 from commands.curation.proposals import AcceptProposal, ProposeEdits, RejectProposal, present_impact
+from commands.curation.remedies import ProposeRemedies
 from commands.curation.reversal import ReverseEdit, edit_in_full
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "MoveQueries",
     "MoveQuery",
     "ProposeEdits",
+    "ProposeRemedies",
     "RejectProposal",
     "RenameCluster",
     "ReverseEdit",
@@ -40,4 +42,5 @@ HANDLERS: dict[type, Handler] = {
     **reversal.HANDLERS,
     **carrying.HANDLERS,
     **proposals.HANDLERS,
+    **remedies.HANDLERS,
 }
