@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.curation import carrying, diff, edits, history, orphans, proposals, quality
+from api.curation import carrying, edits, history, orphans, proposals, quality
 from api.queries import curation_router
 
 router = APIRouter(prefix="/api/curation", tags=["curation"])
