@@ -7,5 +7,5 @@ from api.queries import curation_router
 
 router = APIRouter(prefix="/api/curation", tags=["curation"])
 router.include_router(curation_router)
-for _part in (edits, history, orphans, carrying, diff, proposals, quality):
+for _part in (edits, history, orphans, carrying, proposals, quality):
     router.include_router(_part.router)
