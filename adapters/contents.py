@@ -176,6 +176,12 @@ class PostgresContents:
             return {query_id: unpack(body) for query_id, body in cursor}
 
 
+    def tidy(self) -> None:
+        """Statistics have samples of texts, and an index has words, until their table is vacuumed."""
+        with psycopg.connect(self._database.url, autocommit=True, application_name="lmsys-tidy") as alone:
+            alone.execute("VACUUM (ANALYZE)")
+
+
 def fetch_contents(connection: psycopg.Connection[Any], digests: Sequence[bytes]) -> dict[bytes, bytes]:
     """Digest → content, for those that are there."""
     unpack = zstandard.ZstdDecompressor().decompress

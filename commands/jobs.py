@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from commands.clustering import FailClustering, run_clustering
-from commands.datasets import EndEmbedding, EndLoad, run_embedding, run_load
+from commands.datasets import EndEmbedding, EndLoad, run_embedding, run_load, run_release
 from commands.extension import EndExtension, run_extension
 from commands.measures import run_measure
-from commands.ports import EventStore
+from commands.ports import Contents, EventStore
 from commands.summaries import FailSummary, run_embed_titles, run_summary
 from domain.clustering import ClusteringRun
 
@@ -30,6 +30,11 @@ def run_snapshot(run_id: str, *, store: EventStore) -> None:
     store.take_snapshot(ClusteringRun, run_id)
 
 
+def run_tidy(*, contents: Contents) -> None:
+    """After erasures: what the database still knows of rows that are gone."""
+    contents.tidy()
+
+
 WORK: dict[str, Work] = {
     "load": Work(run_load, lambda job, error: EndLoad(**job, error=error)),
     "embed": Work(run_embedding, lambda job, error: EndEmbedding(**job, error=error)),
@@ -38,5 +43,7 @@ WORK: dict[str, Work] = {
     "summarise": Work(run_summary, lambda job, error: FailSummary(**job, error=error)),
     "embed_titles": Work(run_embed_titles),
     "measure": Work(run_measure),
+    "release": Work(run_release),
     "snapshot": Work(run_snapshot),
+    "tidy": Work(run_tidy),
 }

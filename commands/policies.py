@@ -23,10 +23,14 @@ class Job:
     """So long it waits, and what is asked for again meanwhile is done once."""
 
 
-def _dataset(task: str) -> Callable[[Any], Job]:
+TIDY_AFTER_S = 10
+"""Erasures mostly come in numbers: the database is tidied up once for those of so many seconds."""
+
+
+def _dataset(task: str, prefix: str = "") -> Callable[[Any], Job]:
     def job(event: Any) -> Job:  # noqa: ANN401
         dataset = event.originator_id.partition("/")[2]
-        return Job(task, event.job_id, {"dataset": dataset, "job_id": event.job_id})
+        return Job(task, f"{prefix}{event.job_id}", {"dataset": dataset, "job_id": event.job_id})
 
     return job
 
@@ -72,6 +76,8 @@ def _snapshot_job(event: Any) -> Job:  # noqa: ANN401
 
 POLICIES: dict[type, Callable[[Any], Job]] = {
     Dataset.LoadRequested: _dataset("load"),
+    Dataset.LoadFailed: _dataset("release", "release-"),
+    Dataset.ConversationErased: lambda e: Job("tidy", "tidy", {}, delay_s=TIDY_AFTER_S),
     Dataset.EmbeddingRequested: _dataset("embed"),
     ClusteringRun.Created: lambda e: Job("cluster", e.run_id, {"run_id": e.run_id}),
     SummaryRun.Created: lambda e: Job("summarise", e.summary_run_id, {"summary_run_id": e.summary_run_id}),

@@ -138,6 +138,9 @@ class Contents(Protocol):
     def of_queries(self, dataset: str, query_ids: Sequence[int]) -> dict[int, bytes]:
         """Query id → content of its conversation."""
 
+    def tidy(self) -> None:
+        """Let the database forget what it still knows of rows that are gone, in indexes and statistics."""
+
 
 class Embeddings(Protocol):
     """Vectors by space and the SHA-256 of the text. Nothing goes but what is erased."""

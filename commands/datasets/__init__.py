@@ -18,6 +18,7 @@ from commands.datasets.loading import (
     import_batch,
     request_load,
     run_load,
+    run_release,
 )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "confirm_token",
     "run_embedding",
     "run_load",
+    "run_release",
 ]
 
 HANDLERS: dict[type, Handler] = {

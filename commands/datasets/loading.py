@@ -147,6 +147,11 @@ def run_load(
     sources.release(job.source)
 
 
+def run_release(dataset: str, job_id: str, *, store: EventStore, sources: Sources) -> None:
+    """After a load that failed: nobody will read what was kept for it."""
+    sources.release(store.load(Dataset, dataset).job(job_id).source)
+
+
 def batches(rows: Iterator[Conversation | BadRow]) -> Iterator[list[Conversation | BadRow]]:
     batch: list[Conversation | BadRow] = []
     characters = 0

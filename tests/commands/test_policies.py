@@ -25,6 +25,8 @@ def loading() -> Dataset:
     made = Dataset("default")
     made.request_load("load-1", "upload", {"name": "a.jsonl"}, {})
     made.request_embedding("embed-1", "wordllama", "l2_supercat_256", {})
+    made.fail_load("load-1", "broken")
+    made.erase("c1", [1], 0, 0)
     return made
 
 
@@ -51,6 +53,11 @@ EXPECTED = [
         event_of(loading(), Dataset.EmbeddingRequested),
         Job("embed", "embed-1", {"dataset": "default", "job_id": "embed-1"}),
     ),
+    (
+        event_of(loading(), Dataset.LoadFailed),
+        Job("release", "release-load-1", {"dataset": "default", "job_id": "load-1"}),
+    ),
+    (event_of(loading(), Dataset.ConversationErased), Job("tidy", "tidy", {})),
     (event_of(run(), ClusteringRun.Created), Job("cluster", RUN_ID, {"run_id": RUN_ID})),
     (event_of(SUMMARY, SummaryRun.Created), Job("summarise", "s1", {"summary_run_id": "s1"})),
     (
