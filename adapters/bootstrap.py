@@ -26,7 +26,7 @@ from adapters.read_store import RESET, ensure_tables, erase_everything
 from adapters.runner import CHANNEL as READ_CHANNEL
 from adapters.runner import Positions, ProjectionRunner, positions
 from adapters.settings import Settings
-from adapters.time_travel import TimeTravel
+from adapters.time_travel import Differences, TimeTravel
 from adapters.uploads import keep_upload
 from adapters.vectors import VectorStore, make_vectors
 from adapters.verification import Verification
@@ -75,6 +75,7 @@ class Container:
         self.waiting_bus = Bus(self.store, HANDLERS, self.needs, self._wait)
         self.policies = PoliciesProjection(self.queue)
         self.time_travel = TimeTravel(self.store)
+        self.differences = Differences(self.time_travel)
         self._runners = {one.name: ProjectionRunner(self.database, one, self.mapper) for one in READ_MODELS}
         points = None
         if self.vectors is not None:

@@ -52,9 +52,14 @@ def get_moment(container: ContainerDep, as_of: AsOf = None) -> int | None:
     if as_of is None:
         return None
     position = container.time_travel.position(as_of)
+    wait_for(container, position)
+    return position
+
+
+def wait_for(container: Container, position: int) -> None:
+    """Raises Unavailable where that takes too long."""
     if not container.positions.wait(NAMES, position, container.settings.wait_timeout):
         raise Unavailable(f"the read models have not reached position {position} yet; try again")
-    return position
 
 
 MomentDep = Annotated[int | None, Depends(get_moment)]
@@ -65,6 +70,13 @@ def get_seen(container: ContainerDep, moment: MomentDep, connection: Read, respo
     response.headers.update(seen.headers)
     return seen
 
+
+def get_now(container: ContainerDep, connection: Read, response: Response) -> Seen:
+    return get_seen(container, None, connection, response)
+
+
+NowDep = Annotated[Seen, Depends(get_now, scope="function")]
+"""For reads that name their moments themselves."""
 
 SeenDep = Annotated[Seen, Depends(get_seen, scope="function")]
 """For reads that take `as_of`."""

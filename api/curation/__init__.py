@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from api.curation import carrying, edits, history, orphans, proposals, quality
+from api.curation import carrying, diff, edits, history, orphans, proposals, quality
 from api.queries import curation_router
 
 router = APIRouter(prefix="/api/curation", tags=["curation"])
 router.include_router(curation_router)
-for _part in (edits, history, orphans, carrying, proposals, quality):
+for _part in (edits, history, orphans, carrying, diff, proposals, quality):
     router.include_router(_part.router)
