@@ -7,10 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from api.clustering import ClusterSummaryResponse, cluster_responses
-from api.deps import ContainerDep, Read, wait_for_position
+from api.clustering import ClusterSummaryResponse, chosen_summary, cluster_responses, run_row
+from api.deps import Read, wait_for_position
 from api.paging import Limit, Page, PaginatedResponse, page_of
-from api.time_travel import Seen, run_row
 from domain.quality import HEURISTICS, Bad, Heuristic, Thresholds, bad_clusters, unmeasured
 from projections.clustering import find_clusters
 from projections.measures import measured_version
@@ -79,7 +78,6 @@ class ProblematicClustersResponse(PaginatedResponse[ProblematicCluster]):
 def select_bad_clusters(
     run_id: str,
     connection: Read,
-    container: ContainerDep,
     limits: Annotated[Thresholds, Depends(thresholds)],
     heuristics: Annotated[list[Heuristic] | None, Query(description="All of them if none is named.")] = None,
     page: Page = 1,
@@ -90,14 +88,13 @@ def select_bad_clusters(
 ) -> ProblematicClustersResponse:
     """Clusters that a heuristic speaks against, the worst first, each with the reasons."""
     run = run_row(connection, run_id)
-    seen = Seen(container, connection, None)
-    chosen = seen.run(run_id).summary_run(summary_run_id, alias)
+    chosen = chosen_summary(connection, run_id, summary_run_id, alias)
     wanted = set(heuristics or HEURISTICS)
     facts = facts_of(connection, run_id, run["run_no"], confidence="low_confidence" in wanted)
     bad = bad_clusters(facts, run["num_queries"], wanted, limits)
     shown = bad[(page - 1) * limit : page * limit]
     rows = find_clusters(connection, run["run_no"], [one.facts.cluster_id for one in shown], chosen)
-    items = {one["cluster_id"]: one for one in cluster_responses(seen, run_id, rows, include_examples)}
+    items = {one["cluster_id"]: one for one in cluster_responses(connection, run_id, rows, include_examples)}
     found = [{**items[one.facts.cluster_id], **_why(one)} for one in shown]
     return ProblematicClustersResponse.model_validate(
         {
