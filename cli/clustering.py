@@ -20,6 +20,10 @@ RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A clustering run; 
 Description = Annotated[str | None, typer.Option(help="What this run is for.")]
 ChunkSize = Annotated[int | None, typer.Option(min=1, help="Vectors worked on at a time.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random draw.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(metavar="MOMENT", help="As it was then: an event position, an RFC 3339 time, or a tag."),
+]
 NEGATIVE_IDS = {"ignore_unknown_options": True}
 """So that the cluster of noise, -1, can be named without a `--` before it."""
 
@@ -217,6 +221,7 @@ def list_clusters(
     alias: Annotated[str | None, typer.Option(help="Titles of the summary run of this alias.")] = None,
     summary_run_id: Annotated[str | None, typer.Option(help="Titles of this summary run.")] = None,
     show_examples: Annotated[int | None, typer.Option(min=0, help="Queries shown of each cluster.")] = None,
+    as_of: AsOf = None,
 ) -> None:
     """List the clusters of a run with their titles."""
     answer = session.client.pages(
@@ -227,6 +232,7 @@ def list_clusters(
             "alias": alias,
             "summary_run_id": summary_run_id,
             "include_examples": show_examples,
+            "as_of": as_of,
         },
     )
     show_clusters(session, answer)
@@ -251,10 +257,11 @@ def inspect(
         int, typer.Argument(metavar="CLUSTER_ID", help="A cluster of it; -1 is the noise.")
     ],
     show_queries: Annotated[int, typer.Option(min=1, max=1000, help="Queries shown.")] = 10,
+    as_of: AsOf = None,
 ) -> None:
     """One cluster with its queries."""
     path = f"/api/clustering/runs/{run_id}/clusters/{cluster_id}"
-    answer = session.client.get(path, {"limit": show_queries})
+    answer = session.client.get(path, {"limit": show_queries, "as_of": as_of})
     if session.json:
         print_json(answer)
         return
@@ -298,6 +305,7 @@ def list_queries(
     since: Annotated[str | None, typer.Option(help="From this time on (ISO 8601).")] = None,
     until: Annotated[str | None, typer.Option(help="Before this time.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Queries at most.")] = 50,
+    as_of: AsOf = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them, one line of JSON each.")] = False,
 ) -> None:
     """List queries."""
@@ -312,6 +320,7 @@ def list_queries(
         "text": text,
         "since": since,
         "until": until,
+        "as_of": as_of,
     }
     if everything:
         for page in session.client.each_page("/api/queries", 1_000, filters):
@@ -328,13 +337,13 @@ def export(
     dataset: Annotated[str | None, typer.Option(help="In its place: a data set as a whole.")] = None,
     file_format: Annotated[str, typer.Option("--format", help="csv, json, jsonl or parquet.")] = "csv",
     output: Annotated[Path, typer.Option("--output", "-o", help="A file, or `-` for stdout.")] = Path("-"),
+    as_of: AsOf = None,
 ) -> None:
     """Write queries with their clusters into a file. With --json and no file: where it can be fetched."""
     if (run_id is None) == (dataset is None):
         raise typer.BadParameter("give a RUN_ID or --dataset, one of them")
-    answer = session.client.get(
-        "/api/export", {"run_id": run_id, "dataset": dataset, "format": file_format}, endless=True
-    )
+    asked = {"run_id": run_id, "dataset": dataset, "format": file_format, "as_of": as_of}
+    answer = session.client.get("/api/export", asked, endless=True)
     if str(output) != "-":
         _download(session.client, answer["download_url"], output)
         note(f"{answer['row_count']:,} rows in {output}")

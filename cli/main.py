@@ -12,10 +12,12 @@ from cli import (
     curation,
     datasets,
     demo,
+    diff,
     operate,
     projections,
     search,
     summaries,
+    tags,
     verification,
 )
 from cli.session import Actor, ApiUrl, Json, Verbose, shared
@@ -34,6 +36,8 @@ for word in (
     summaries,
     search,
     curation,
+    diff,
+    tags,
     verification,
     projections,
     access,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.client import Answer
-from cli.clustering import RunId
+from cli.clustering import AsOf, RunId
 from cli.curation.making import listed, place, queries_in_words
 from cli.curation.reversal import blocker_lines, edits_named
 from cli.output import note, one_line, print_json, print_table
@@ -30,16 +30,18 @@ def history(
     ] = None,
     cluster: Annotated[int | None, typer.Option("--cluster-id", help="The same as CLUSTER_ID.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Changes at most.")] = None,
+    as_of: AsOf = None,
 ) -> None:
     """Who changed what, when and why: of a run, or of one of its clusters. The newest first."""
     if cluster_id is not None and cluster is not None:
         raise typer.BadParameter("name the cluster once, by CLUSTER_ID or by --cluster-id")
     one = cluster if cluster_id is None else cluster_id
     if one is None:
-        show_history(session, session.client.pages(f"/api/curation/runs/{run_id}/audit", limit))
+        path = f"/api/curation/runs/{run_id}/audit"
+        show_history(session, session.client.pages(path, limit, {"as_of": as_of}))
     else:
         path = f"/api/curation/clusters/{one}/history"
-        show_history(session, session.client.pages(path, limit, {"run_id": run_id}))
+        show_history(session, session.client.pages(path, limit, {"run_id": run_id, "as_of": as_of}))
 
 
 def audit(
@@ -47,9 +49,11 @@ def audit(
     run_id: RunId,
     since: Annotated[str | None, typer.Option(help="From this time on (ISO 8601).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Changes at most.")] = None,
+    as_of: AsOf = None,
 ) -> None:
     """All changes of a run, the newest first."""
-    show_history(session, session.client.pages(f"/api/curation/runs/{run_id}/audit", limit, {"since": since}))
+    path = f"/api/curation/runs/{run_id}/audit"
+    show_history(session, session.client.pages(path, limit, {"since": since, "as_of": as_of}))
 
 
 def show_history(session: Session, answer: Answer) -> None:
