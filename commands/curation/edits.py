@@ -11,6 +11,7 @@ from commands.ports import EventStore, Outcome
 from domain.base import Invalid, Stale, context
 from domain.clustering import Cluster, ClusteringRun
 from domain.clustering.cluster import MAX_TITLE
+from domain.values import flaw
 
 MAX_QUERIES = 100_000
 """Queries that a request may name."""
@@ -109,6 +110,8 @@ def move_queries(cmd: MoveQueries, store: EventStore) -> Outcome:
     run = load_for_edit(store, cmd.run_id)
     if len(cmd.query_ids) > MAX_QUERIES:
         raise Invalid(f"query_ids has {len(cmd.query_ids)} entries; {MAX_QUERIES} are allowed")
+    if wrong := flaw("query_ids", cmd.query_ids):
+        raise Invalid(wrong)
     was, failed = run.move(cmd.query_ids, cmd.to_cluster_id)
     errors = [{"query_id": one, "error": reason} for one, reason in failed.items()]
     return done(run, {"moved": len(was), "failed": len(failed), "errors": errors}, cmd)

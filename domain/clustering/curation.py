@@ -231,7 +231,7 @@ class Curation(Aggregate):
         edits_, redo = self.history.meant(version, redo=redo)
         if not edits_:
             state = "not undone" if redo else "not in force"
-            raise Conflict(f"edit {version} of run {self.run_id} is {state}")
+            raise Conflict(f"the edit at version {version} of run {self.run_id} is {state}")
         plan = (self.history.plan_redo if redo else self.history.plan_undo)(edits_, changes)
         return plan if plan.refused else replace(plan, changes=self._from_here(plan.changes))
 
@@ -244,7 +244,9 @@ class Curation(Aggregate):
         """Do what was planned, by one compensating event."""
         self.check_editable()
         if plan.refused:
-            raise Conflict(f"the edits {_named(plan.refused)} of run {self.run_id} stand in the way")
+            raise Conflict(
+                f"the edits at versions {_named(plan.refused)} of run {self.run_id} are in the way"
+            )
         self._edit(self.EditsRedone if plan.redo else self.EditsUndone, plan.changes, edits=plan.edits)
 
     def _from_here(self, changes: Changes) -> Changes:

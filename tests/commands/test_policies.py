@@ -34,6 +34,7 @@ def run() -> ClusteringRun:
     made = completed_run()
     made.rename(1, "Tax", None)
     made.erase(np.array([1]))
+    made.request_extension("x1", 9, 0.5)
     return made
 
 
@@ -63,6 +64,10 @@ EXPECTED = [
     (
         event_of(run(), ClusteringRun.ClusterRenamed),
         Job("embed_titles", f"titles-{RUN_ID}-1", {"run_id": RUN_ID, "cluster_id": 1}),
+    ),
+    (
+        event_of(run(), ClusteringRun.ExtensionRequested),
+        Job("extend", f"{RUN_ID}-x1", {"run_id": RUN_ID, "extension_id": "x1"}),
     ),
     (COMPLETED, Job("snapshot", f"snapshot-clustering/{RUN_ID}-3", {"run_id": RUN_ID})),
     (COMPLETED, Job("measure", f"measure-{RUN_ID}", {"run_id": RUN_ID})),
@@ -99,6 +104,38 @@ def test_measures_follow_edits_that_regroup(edit: Callable[[ClusteringRun], Any]
     jobs = [(one.key, one.delay_s) for one in jobs_for(stored(event)) if one.task == "measure"]
     assert jobs == ([(f"measure-{RUN_ID}", 1)] if measured else [])
     assert type(event) in PoliciesProjection.handles
+
+
+TITLED: list[tuple[str, Callable[[ClusteringRun], Any], list[int], list[int]]] = [
+    ("rename", lambda one: one.rename(0, "New", None), [0], [0]),
+    ("split", lambda one: one.split(0, [1], "New", None), [4], []),
+    ("merge", lambda one: one.merge([0], 2), [], [0]),
+    ("merge with other words", lambda one: one.merge([0], 2, "New"), [2], [0, 2]),
+    ("delete", lambda one: one.delete(0, None), [], [0]),
+    ("flag", lambda one: one.flag(0, ["odd"]), [], []),
+    ("annotate", lambda one: one.annotate(0, {"notes": "x"}), [], []),
+    ("move", lambda one: one.move([1], 2), [], []),
+]
+
+
+@pytest.mark.parametrize(
+    ("edit", "titled", "back"), [one[1:] for one in TITLED], ids=[one[0] for one in TITLED]
+)
+def test_search_follows_the_words_of_an_edit_and_of_its_undo(
+    edit: Callable[[ClusteringRun], Any], titled: list[int], back: list[int]
+) -> None:
+    edited: Any = completed_run([0, 0, 1, 1], clusters=4)
+    edited.collect_events()
+    edit(edited)
+    (event,) = edited.collect_events()
+    assert titles_embedded(event) == titled
+    version = event.originator_version
+    edited.take_back(edited.plan(version, {version: event.changes()}, redo=False))
+    assert titles_embedded(edited.collect_events()[0]) == back
+
+
+def titles_embedded(event: Any) -> list[int]:  # noqa: ANN401
+    return [job.arguments["cluster_id"] for job in jobs_for(stored(event)) if job.task == "embed_titles"]
 
 
 def test_every_policy_is_looked_at() -> None:
@@ -158,6 +195,7 @@ def test_the_jobs_of_a_failure_say_what_failed() -> None:
         "embed": failed["embed"](job, "why"),
         "cluster": failed["cluster"]({"run_id": RUN_ID}, "why"),
         "summarise": failed["summarise"]({"summary_run_id": "s1"}, "why"),
+        "extend": failed["extend"]({"run_id": RUN_ID, "extension_id": "x1"}, "why"),
     }
     assert set(commands) == set(failed)
     assert {one.error for one in commands.values()} == {"why"}

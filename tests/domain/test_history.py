@@ -127,10 +127,10 @@ def test_what_is_no_edit_is_not_undone(version: int) -> None:
 def test_an_edit_is_undone_once_and_redone_once() -> None:
     story = Story(move(1, 1))
     (edit,) = story.edits
-    with pytest.raises(Conflict, match=f"edit {edit} of run .* is not undone"):
+    with pytest.raises(Conflict, match=f"edit at version {edit} of run .* is not undone"):
         story.plan(edit, redo=True)
     story.undo(edit)
-    with pytest.raises(Conflict, match=f"edit {edit} of run .* is not in force"):
+    with pytest.raises(Conflict, match=f"edit at version {edit} of run .* is not in force"):
         story.plan(edit)
 
 
@@ -258,7 +258,7 @@ def test_a_redo_is_refused_on_other_ground() -> None:
     plan = story.plan(one, redo=True)
     assert plan.refused == [two]
     given(story.run).when(lambda run: run.take_back(plan)).refuses(
-        Conflict, f"the edits {two} of run .* stand in"
+        Conflict, f"at versions {two} of run .* in the way"
     )
     story.undo(two)
     assert story.plan(one, redo=True).refused == []
@@ -313,7 +313,7 @@ def test_an_undo_that_was_undone_is_not_undone_again() -> None:
     undo = story.undo(story.edits[0])
     story.undo(undo)
     for redo in (False, True):
-        with pytest.raises(Conflict, match=f"edit {undo} of run .* is not undone"):
+        with pytest.raises(Conflict, match=f"edit at version {undo} of run .* is not undone"):
             story.plan(undo, redo=redo)
 
 
@@ -321,7 +321,7 @@ def test_a_redo_of_a_redo_never_takes_anything_back() -> None:
     story = Story(move(1, 1))
     story.undo(story.edits[0])
     redo = story.redo(story.edits[0])
-    with pytest.raises(Conflict, match=f"edit {redo} of run .* is not undone"):
+    with pytest.raises(Conflict, match=f"edit at version {redo} of run .* is not undone"):
         story.plan(redo, redo=True)
     story.undo(redo)
     assert story.labels[0] == 0
