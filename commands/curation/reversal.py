@@ -90,11 +90,12 @@ def _blocked(cmd: ReverseEdit, plan: Plan, blocking: list[dict[str, Any]]) -> Do
     if plan.refused:
         why = "came since and touched the same; undo these first"
     elif plan.redo:
-        why = "are what it was made on; redo these first, or cascade"
+        why = "that it was made on must be redone first, or cascade"
     else:
         why = "came later and touched the same; undo these first, or cascade"
     what = "redone" if cmd.redo else "undone"
-    return Conflict(f"it cannot be {what} alone: {len(blocking)} edits {why}: {named}", blocking)
+    count = "1 edit" if len(blocking) == 1 else f"{len(blocking)} edits"
+    return Conflict(f"it cannot be {what} alone: {count} {why}: {named}", blocking)
 
 
 def effect(changes: Changes) -> dict[str, Any]:

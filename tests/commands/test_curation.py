@@ -296,7 +296,7 @@ def test_an_edit_is_undone_by_its_id(container: Container, run_id: str) -> None:
 
 def test_what_stands_in_the_way_is_named_and_goes_along_when_asked(container: Container, run_id: str) -> None:
     first, second = renamed(container, run_id, "Tax", "Law")
-    words = rf"cannot be undone alone: 1 edits came later and touched the same.*: {second} \(rename\)"
+    words = rf"cannot be undone alone: 1 edit came later and touched the same.*: {second} \(rename\)"
     with pytest.raises(Conflict, match=words) as refusal:
         container.bus.handle(ReverseEdit(edit_id=first))
     (blocker,) = refusal.value.details
@@ -317,7 +317,7 @@ def test_a_redo_never_takes_anything_back(container: Container, run_id: str) -> 
     tries: list[dict[str, Any]] = [{}, {"cascade": True}, {"dry_run": True}]
     for more in tries:
         with pytest.raises(
-            Conflict, match=rf"1 edits came since and touched the same.*: {second} \(rename\)"
+            Conflict, match=rf"1 edit came since and touched the same.*: {second} \(rename\)"
         ):
             container.bus.handle(ReverseEdit(edit_id=first, redo=True, **more))
 
