@@ -155,9 +155,11 @@ def clear(container: Container, dataset: str, token: str | None = None) -> dict[
     return container.bus.handle(command).answer
 
 
-def project(container: Container, batch: int | None = None) -> None:
-    """Bring the read models to the head of the log, so many events in a transaction."""
+def project(container: Container, batch: int | None = None, *only: str) -> None:
+    """Bring the read models (or only those named) to the head of the log, so many events in a transaction."""
     for one in READ_MODELS:
+        if only and one.name not in only:
+            continue
         projection = copy(one)
         projection.batch = batch or one.batch
         runner = ProjectionRunner(container.database, projection, container.mapper)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +15,24 @@ from hypothesis import strategies as st
 from adapters.bootstrap import Container
 from adapters.read_models import READ_MODELS
 from adapters.rebuild import verify
-from commands.curation import MoveQuery, RenameCluster
+from commands.curation import (
+    AnnotateCluster,
+    DeleteCluster,
+    FlagCluster,
+    MergeClusters,
+    MoveQueries,
+    MoveQuery,
+    RenameCluster,
+    ReverseEdit,
+    SplitCluster,
+)
 from domain.base import DomainError
-from domain.clustering import ClusteringRun
+from domain.clustering import Cluster, ClusteringRun
 from domain.datasets import Dataset
+from domain.values import ERASED, NOISE
 from projections.base import bookkeeping
 from projections.clustering import clusters, memberships, runs
+from projections.curation import edits
 from projections.datasets import datasets, queries
 from tests.stories import clear, cluster, load, name, project, query_ids, rows
 
@@ -40,20 +53,37 @@ def assert_as_decided(container: Container, run_id: str) -> None:
         assert shown == []
         return
     (row,) = shown
-    assert (row["status"], row["version"], row["num_queries"]) == (
-        "completed",
-        run.version,
-        len(run.partition),
-    )
     of_run = {"run_no": row["run_no"]}
+    there = run.partition.labels != ERASED
+    ids, labels = run.partition.query_ids[there].tolist(), run.partition.labels[there].tolist()
     members = {one["query_id"]: one["cluster_id"] for one in rows(container, memberships, **of_run)}
-    ids = run.partition.query_ids.tolist()
-    assert members == {query_id: run.partition.cluster_of(query_id) for query_id in ids}
-    sizes = run.partition.sizes()
-    for one in rows(container, clusters, **of_run):
-        expected = vars(run.cluster(one["cluster_id"])) | {"size": sizes.get(one["cluster_id"], 0)}
-        assert {field: one[field] for field in expected} == expected
-    assert {one["cluster_id"] for one in rows(container, clusters, **of_run)} == set(run.clusters)
+    assert members == dict(zip(ids, labels, strict=True))
+    counted = ("completed", run.version, len(ids), len(run.clusters.keys() - {NOISE}))
+    assert tuple(row[one] for one in ("status", "version", "num_queries", "num_clusters")) == counted
+    assert [cluster_fields(one) for one in rows(container, clusters, **of_run)] == [
+        {**vars(one), "cluster_id": cluster_id, "size": labels.count(cluster_id), **shown_of(one)}
+        for cluster_id, one in sorted(run.clusters.items())
+    ]
+
+
+def cluster_fields(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as the aggregate has it: flags are a tuple there."""
+    return {name: value for name, value in row.items() if name != "run_no"} | {"flags": tuple(row["flags"])}
+
+
+def shown_of(one: Cluster) -> dict[str, Any]:
+    names = ("title", "description", "title_edited", "description_edited")
+    return {name: getattr(one, name) for name in names}
+
+
+def assert_history_as_decided(container: Container, run_id: str) -> None:
+    """Every edit is a row, and those that are undone say by which."""
+    run = container.store.load(ClusteringRun, run_id)
+    found = {one["version"]: one["undone_by"] for one in rows(container, edits, run_id=run_id)}
+    assert found.keys() == {version for one in run.history.packed() for version, _ in one}
+    positions = container.store.positions(ClusteringRun, run_id, found)
+    by = {one: positions[undone.until] for one, undone in run.history.undone.items()}
+    assert found == {one: by.get(one) for one in found}
 
 
 def assert_as_loaded(container: Container, dataset: str) -> None:
@@ -194,6 +224,115 @@ def test_any_history_in_any_batches_makes_the_same_rows(
         assert_as_decided(shared, run_id)
     assert_as_loaded(shared, world.datasets[0])
     assert_as_rebuilt(shared)
+
+
+# --- any edits of one run
+
+CLUSTER = st.integers(NOISE, 5)
+PLACES = st.lists(st.integers(0, 7), min_size=1, max_size=4)
+Edit = Callable[[str, list[int]], Any]
+"""A command for a run with these queries."""
+
+
+def _split(cluster_id: int, places: list[int], title: str) -> Edit:
+    return lambda run_id, ids: SplitCluster(
+        run_id=run_id, cluster_id=cluster_id, query_ids=[ids[one] for one in places], title=title
+    )
+
+
+def _many(places: list[int], to: int) -> Edit:
+    return lambda run_id, ids: MoveQueries(
+        run_id=run_id, query_ids=[ids[one] for one in places], to_cluster_id=to
+    )
+
+
+def _command(kind: type, **fields: Any) -> Edit:  # noqa: ANN401
+    return lambda run_id, ids: kind(run_id=run_id, **fields)
+
+
+def _any(kind: type, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Edit]:
+    return st.builds(_command, st.just(kind), **fields)
+
+
+NOTES = st.dictionaries(st.sampled_from(["quality", "notes"]), st.sampled_from(["low", "high", None]))
+FLAGS = st.lists(st.sampled_from(["odd", "done"]), max_size=2)
+OF_ONE_RUN: st.SearchStrategy[Edit | str] = st.one_of(
+    st.builds(_many, PLACES, CLUSTER),
+    st.builds(_split, CLUSTER, PLACES, st.sampled_from(["Tax", "Law"])),
+    _any(
+        MergeClusters,
+        source_cluster_ids=st.sets(CLUSTER, min_size=1, max_size=2).map(sorted),
+        target_cluster_id=CLUSTER,
+        title=WORDS,
+    ),
+    _any(DeleteCluster, cluster_id=CLUSTER, orphan=st.just(True)),
+    _any(DeleteCluster, cluster_id=CLUSTER, move_to_cluster_id=CLUSTER),
+    _any(RenameCluster, cluster_id=CLUSTER, title=WORDS, description=WORDS),
+    _any(AnnotateCluster, cluster_id=CLUSTER, metadata=NOTES),
+    _any(FlagCluster, cluster_id=CLUSTER, add=FLAGS, remove=FLAGS),
+    _any(ReverseEdit, redo=st.booleans()),
+    _any(ReverseEdit, redo=st.just(False)),
+    st.sampled_from(["model", "later"]),
+)
+"""A command, or the word of a summary run that names clusters."""
+NOW_AND_THEN = st.sampled_from([None, None, None, 1, 3])
+
+
+@pytest.fixture(scope="module")
+def loaded(shared: Container) -> tuple[str, list[int]]:
+    """A data set, and its queries."""
+    name_of_it = f"w{uuid4().hex[:10]}"
+    return name_of_it, load(shared, *"abcdefgh", dataset=name_of_it)
+
+
+@given(st.lists(st.tuples(OF_ONE_RUN, NOW_AND_THEN, st.integers(0, 99)), min_size=4, max_size=24))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_edits_undone_and_redone_in_any_batches_are_what_the_aggregate_says(
+    shared: Container, loaded: tuple[str, list[int]], acts: list[tuple[Edit | str, int | None, int]]
+) -> None:
+    dataset, ids = loaded
+    run_id = cluster(shared, [0, 0, 1, 1, 2, 2, NOISE, NOISE], clusters=3, dataset=dataset, chunk=8)
+    for act, batch, number in acts:
+        with suppress(DomainError):
+            if isinstance(act, str):
+                name(shared, run_id, act, *range(number % 5))
+            else:
+                shared.bus.handle(_chosen(shared, act(run_id, ids), number))
+        if batch:
+            project(shared, batch, "clustering", "curation")
+    project(shared, 5, "clustering", "curation")
+    assert_as_decided(shared, run_id)
+    assert_history_as_decided(shared, run_id)
+
+
+def _chosen(container: Container, command: Any, number: int) -> Any:  # noqa: ANN401
+    """Half of the undos and redos name an edit, an undo or a redo, and take along what is in the way."""
+    if not isinstance(command, ReverseEdit) or number % 2:
+        return command
+    history = container.store.load(ClusteringRun, str(command.run_id)).history
+    versions = sorted({version for one in history.packed() for version, _ in one})
+    if not versions:
+        return command
+    version = versions[number % len(versions)]
+    position = container.store.positions(ClusteringRun, str(command.run_id), [version])[version]
+    return replace(command, edit_id=position, cascade=True)
+
+
+def test_a_cluster_that_went_and_came_back_in_one_batch_is_as_it_was(
+    container: Container, dataset: str
+) -> None:
+    load(container, "a", "b", dataset=dataset)
+    run_id = cluster(container, [0, 1], clusters=2, dataset=dataset)
+    bus = container.bus
+    bus.handle(RenameCluster(run_id=run_id, cluster_id=1, title="Tax"))
+    bus.handle(FlagCluster(run_id=run_id, cluster_id=1, add=["odd"]))
+    project(container)
+    before = rows(container, clusters), rows(container, memberships)
+    bus.handle(DeleteCluster(run_id=run_id, cluster_id=1, orphan=True))
+    bus.handle(ReverseEdit(run_id=run_id))
+    project(container)
+    assert (rows(container, clusters), rows(container, memberships)) == before
+    assert_as_decided(container, run_id)
 
 
 def test_a_difference_between_live_and_rebuilt_rows_is_seen(container: Container, dataset: str) -> None:
