@@ -205,9 +205,12 @@ def move(store: SqlReadStore, projection: Projection, position: int) -> None:
 
 
 def _is_gone(error: BaseException) -> bool:
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error.orig, GONE)
-    return isinstance(error, (*GONE, NoConnection, Unavailable))
+    """Also where a library has wrapped it, as the queue does when the disk of the database is full."""
+    if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error.orig, GONE)):
+        return True
+    if isinstance(error, (*GONE, NoConnection, Unavailable)):
+        return True
+    return error.__cause__ is not None and _is_gone(error.__cause__)
 
 
 class Positions:

@@ -297,6 +297,23 @@ def test_no_event_is_blamed_for_a_database_that_is_away(container: Container, se
     assert parked(container, seen) == {}
 
 
+def test_no_event_is_blamed_where_a_library_has_wrapped_what_the_database_said(
+    container: Container, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_runs(container, "a", "b")
+    project, full = seen.project, ["disk full"] * 20
+
+    def wrapped(events: Sequence[Recorded], store: ReadStore) -> None:
+        if full:
+            raise RuntimeError("the queue cannot") from psycopg.errors.DiskFull(full.pop())
+        project(events, store)
+
+    monkeypatch.setattr(seen, "project", wrapped)
+    with running_in_thread(runner_of(container, seen)):
+        until(lambda: position(container, seen) == 2)
+    assert (noted(container, seen), parked(container, seen)) == ([1, 2], {})
+
+
 def test_a_connection_that_is_lost_in_the_middle_sets_nothing_aside(container: Container, seen: Seen) -> None:
     """For two seconds every connection is cut off at some point of its batch."""
     seen.batch = 1
