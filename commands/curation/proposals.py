@@ -249,14 +249,14 @@ def _refuse_conflicts(cmd: AcceptProposal, conflicts: list[dict[str, Any]]) -> N
     impossible = [one for one in conflicts if not one["can_be_made"]]
     if impossible:
         raise Conflict(
-            f"{len(impossible)} edits of proposal {cmd.proposal_id} cannot be made any more;"
+            f"{len(impossible)} of the edits of proposal {cmd.proposal_id} cannot be made any more;"
             " accept the others by their indexes (only), or reject it",
             conflicts,
         )
     if conflicts and not cmd.force:
         raise Conflict(
-            f"others have since edited what {len(conflicts)} edits of proposal {cmd.proposal_id} concern;"
-            " look at them, then accept with force, accept only the rest, or reject it",
+            f"others have since edited what proposal {cmd.proposal_id} concerns, in {len(conflicts)} of its"
+            " edits; look at them, then accept with force, accept only the rest, or reject it",
             conflicts,
         )
 
