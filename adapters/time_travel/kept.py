@@ -27,6 +27,8 @@ class Kept(Generic[V]):
             return self._values[key][0]
 
     def put(self, key: Hashable, value: V, size: int) -> None:
+        if size > self._most:
+            return
         with self._alone:
             self._bytes += size - self._values.pop(key, (value, 0))[1]
             self._values[key] = (value, size)

@@ -107,6 +107,25 @@ def test_a_copy_of_a_run_shares_its_arrays() -> None:
     assert deepcopy(partition) is partition
 
 
+@given(
+    start=st.dictionaries(st.integers(1, 30), st.integers(-2, 5), min_size=1),
+    edits=st.lists(st.tuples(st.sets(st.integers(1, 30), min_size=1), st.integers(-2, 5)), max_size=12),
+)
+def test_edits_that_nobody_looks_at_between_come_to_the_same(
+    start: dict[int, int], edits: list[tuple[set[int], int]]
+) -> None:
+    """Also those before them stay as they were, whenever they are looked at."""
+    now, model = partition_of(start), dict(start)
+    states = [(now, dict(model))]
+    for some, label in edits:
+        there = np.array(sorted(some & set(model)), np.int64)
+        now = now.relabelled(there, np.full(len(there), label, np.int32))
+        model |= dict.fromkeys(there.tolist(), label)
+        states.append((now, dict(model)))
+    for state, expected in reversed(states):
+        assert state == partition_of(expected)
+
+
 def test_what_can_be_compared_by_content_cannot_be_a_key() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         {partition_of({1: 0})}
