@@ -12,9 +12,11 @@ import pytest
 from adapters.bootstrap import Container
 from adapters.runner import ProjectionRunner
 from adapters.vectors import VectorStore, make_vectors
+from commands.datasets import EraseConversation
 from commands.embedding import RecordEmbedded
-from commands.ports import PointFilter
+from commands.ports import Point, PointFilter
 from commands.summaries import RecordTitlesEmbedded
+from domain.base import Context, context
 from domain.values import Space, digest
 from projections.search import QUERIES, SHOWN, TITLES, SearchProjection, alias_of, title_point
 from tests.runs import SPACE
@@ -186,6 +188,26 @@ def test_clearing_removes_the_points_of_the_data_set_and_of_its_runs(made: Insta
     made.project()
     assert list(made.points(QUERIES)) == kept
     assert list(made.points(TITLES)) == [title_point(kept_run, 0, None)]
+
+
+def test_an_erased_query_has_no_point_in_any_space_nor_in_what_a_rebuild_has_left(made: Installation) -> None:
+    job_id = request_load(made.container, made.dataset)
+    import_rows(made.container, job_id, [conversation(1, "a", "x"), conversation(2, "b", "y")], made.dataset)
+    first, second = query_ids(made.container, made.dataset)
+    left = f"{alias_of(QUERIES, SPACE)}__rebuilt_1"
+    for space in (SPACE, OTHER):
+        vectors = {digest(text.encode()): np.ones(space.dimension, np.float32) for text in "ab"}
+        made.container.embeddings.put(space, vectors)
+        embedded = {"first_query_id": first, "last_query_id": second, "count": 2}
+        made.container.bus.handle(RecordEmbedded(dataset=made.dataset, space=space, **embedded))
+    made.project()
+    made.index.create(left, SPACE.dimension, ())
+    made.index.upsert(left, [Point(first, np.ones(SPACE.dimension, np.float32), {})])
+    context.set(Context(reason="asked for"))
+    made.container.bus.handle(EraseConversation(dataset=made.dataset, conversation_id="x"))
+    made.project()
+    assert list(made.points(QUERIES)) == list(made.points(QUERIES, OTHER)) == [second]
+    assert made.index.count(left) == 0
 
 
 def test_a_cleared_data_set_is_not_there_after_a_rebuild_either(made: Installation) -> None:
