@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import typer
@@ -27,8 +27,10 @@ def print_json_line(value: object) -> None:
 
 
 def note(text: str) -> None:
-    """To stderr, for the person at the terminal."""
-    typer.echo(text, err=True)
+    """To stderr, for the person at the terminal. Where it cannot be written (a file on a full disk, a pipe
+    that nobody reads) it is lost, and whoever said it goes on."""
+    with suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def one_line(text: object, longest: int = 160) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.output import one_line, print_json, print_table, show
+from cli.output import note, one_line, print_json, print_table, show
 
 
 @given(st.text())
@@ -48,3 +51,14 @@ def test_json_is_read_back_as_it_was(capsys: pytest.CaptureFixture[str]) -> None
     value = {"text": "caf\u00e9 \u4e16\u754c \x1b", "count": 3, "none": None}
     print_json(value)
     assert json.loads(capsys.readouterr().out) == value
+
+
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_note_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor says what it does, into a file perhaps, on a disk that may be full."""
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+    note("lmsys: the embedded Postgres had ended; it was started again")
