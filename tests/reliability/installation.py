@@ -138,7 +138,7 @@ class Editor(threading.Thread):
     def __init__(
         self, urls: Sequence[str], run_id: str, number: int, clusters: int, where: Mapping[int, int]
     ) -> None:
-        super().__init__(name=f"editor-{number}")
+        super().__init__(name=f"editor-{number}", daemon=True)
         self.number = number
         self.edits: list[Edit] = []
         self.failure: BaseException | None = None
@@ -152,6 +152,7 @@ class Editor(threading.Thread):
         self._chance = random.Random(number)
         self._where = dict(where)
         self._stopping = threading.Event()
+        self._giving_up = threading.Event()
 
     def run(self) -> None:
         limits, pool = httpx.Timeout(30.0, connect=5.0), httpx.Limits(max_keepalive_connections=0)
@@ -170,12 +171,12 @@ class Editor(threading.Thread):
         query_id = self._chance.choice(list(self._where))
         to = (self._where[query_id] + self._chance.randint(1, self._clusters - 1)) % self._clusters
         answer = self._send(http, key, f"queries/{query_id}/move", {"to_cluster_id": to})
-        assert answer == {"from_cluster_id": self._where[query_id], "to_cluster_id": to}
+        assert (answer["from_cluster_id"], answer["to_cluster_id"]) == (self._where[query_id], to)
         self._where[query_id] = to
 
     def _send(self, http: httpx.Client, key: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         tries = 0
-        while True:
+        while not self._giving_up.is_set():
             url = self._urls[(self.number + tries) % len(self._urls)]
             tries, sent = tries + 1, time.time()
             try:
@@ -198,9 +199,15 @@ class Editor(threading.Thread):
             position = int(answer.headers["X-Event-Position"])
             self.edits.append(Edit(key, answer.json(), position, tries, sent))
             return dict(answer.json())
+        raise TimeoutError(f"edit {key} was not answered")
 
     def stop(self) -> None:
+        """Once the edit that it is at has been acknowledged."""
         self._stopping.set()
+
+    def give_up(self) -> None:
+        self._stopping.set()
+        self._giving_up.set()
 
 
 @contextmanager
@@ -218,13 +225,24 @@ def editing(urls: Sequence[str], database_url: str, run_id: str, editors: int) -
         one.start()
     try:
         yield threads
-    finally:
+    except BaseException:
         for one in threads:
-            one.stop()
-        for one in threads:
-            one.join(timeout=60)
-    assert [one.failure for one in threads] == [None] * editors
-    assert not any(one.is_alive() for one in threads)
+            one.give_up()
+        raise
+    for one in threads:
+        one.stop()
+    for one in threads:
+        one.join(timeout=60)
+        one.give_up()
+    for one in threads:
+        one.join(timeout=60)
+    raise_failures(threads)
+
+
+def raise_failures(editors: Sequence[Editor]) -> None:
+    for one in editors:
+        if one.failure is not None:
+            raise one.failure
 
 
 def go_on(editors: Sequence[Editor], more: int) -> None:
@@ -232,7 +250,7 @@ def go_on(editors: Sequence[Editor], more: int) -> None:
     before = [len(one.edits) for one in editors]
 
     def gone_on() -> bool:
-        assert [one.failure for one in editors] == [None] * len(editors)
+        raise_failures(editors)
         return all(len(one.edits) >= was + more for one, was in zip(editors, before, strict=True))
 
     until(gone_on, "edits are acknowledged")
@@ -261,7 +279,8 @@ def assert_each_once(url: str, run_id: str, editors: Sequence[Editor]) -> int:
         editor, edit = edits[key]
         assert (position, actor) == (edit.position, editor.name)
         assert answered == position, "an event without its answer, or an answer without its event"
-        assert edit.answer.items() <= answer.items()
+        both = edit.answer.keys() & answer.keys()
+        assert {name: edit.answer[name] for name in both} == {name: answer[name] for name in both}
         if kind == "curation.cluster_renamed":
             assert (data["was_title"], data["title"]) == (edit.answer["old_title"], key)
         else:

@@ -97,6 +97,12 @@ class Nursery:
         self._living.add(pid)
         return pid
 
+    def run(self, module: str, *arguments: str) -> None:
+        """The same for one that ends by itself."""
+        pid = self.start(module, *arguments)
+        until(lambda: not Path(f"/proc/{pid}").exists(), f"{module} has ended", pause_s=0.002)
+        self._living.discard(pid)
+
     def kill(self, pid: int) -> None:
         """By -9; returns when it is gone. Raises ProcessLookupError for one that had ended by itself."""
         self._living.discard(pid)
