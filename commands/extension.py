@@ -18,6 +18,9 @@ from domain.measures import Tally
 from domain.values import ORPHAN, Labels, QueryIds, Space, Vectors
 
 CHUNK = 10_000
+ROWS_AT_ONCE = 1_000
+"""Queries that are compared with all clusters at once: 20 MB with 5,000 of these."""
+
 CONFIDENCE_FLOOR = 0.05
 """Below it a query is about as near to another cluster as to its own."""
 
@@ -81,7 +84,11 @@ def run_extension(
     embedders: Embedders,
     progress: Progress,
 ) -> None:
-    """Embed what is missing, find the nearest cluster of each, record. A second try goes on from there."""
+    """Embed what is missing, find the nearest cluster of each, record. A second try goes on from there.
+
+    Clusters are as they were found when the extension was asked for, edited as they are when the job begins:
+    what it adds itself draws no centroid away, so that it matters to no query where a worker died.
+    """
     run = store.load(ClusteringRun, run_id)
     if run.status != "completed" or not run.extension or run.extension["extension_id"] != extension_id:
         return
@@ -99,7 +106,8 @@ def run_extension(
         embeddings=embeddings,
         progress=lambda done, total: None,
     )
-    cluster_ids, centroids = present_centroids(run, embeddings, embedder.space)
+    before = int(run.extension["after_query_id"])
+    cluster_ids, centroids = present_centroids(run, embeddings, embedder.space, before)
     done = 0
     for ids, vectors in _added(embeddings, run, embedder.space, last):
         labels, confidence = nearest(vectors, cluster_ids, centroids)
@@ -108,7 +116,7 @@ def run_extension(
                 run_id=run_id,
                 extension_id=extension_id,
                 query_ids=ids,
-                labels=labels,
+                labels=followed(labels, run, store.load(ClusteringRun, run_id)),
                 confidence=confidence,
             )
         )
@@ -117,17 +125,33 @@ def run_extension(
     bus.handle(EndExtension(run_id=run_id, extension_id=extension_id))
 
 
-def present_centroids(run: ClusteringRun, embeddings: Embeddings, space: Space) -> tuple[Labels, Vectors]:
-    """The clusters as people have them now, noise left out, and the mean direction of the members of each."""
-    sizes = run.partition.sizes()
-    tally = Tally([one for one in run.clusters if one >= 0 and sizes.get(one)], space.dimension)
-    for ids, vectors in embeddings.source(run.dataset, space, run.last_query_id).chunks():
+def present_centroids(
+    run: ClusteringRun, embeddings: Embeddings, space: Space, up_to: int
+) -> tuple[Labels, Vectors]:
+    """The clusters as people have them now, and the mean direction of the members up to this query id.
+
+    Left out are the noise and what has no direction: clusters without members, or of empty texts alone.
+    """
+    tally = Tally([one for one in run.clusters if one >= 0], space.dimension)
+    for ids, vectors in embeddings.source(run.dataset, space, up_to).chunks():
         places, missing = run.partition.places(ids)
         known = ~np.isin(ids, missing) if missing else slice(None)
         tally.add(run.partition.labels[places], vectors[known])
-    if not len(tally.cluster_ids):
+    centroids = tally.centroids()
+    directed = centroids.any(axis=1)
+    if not directed.any():
         raise Conflict(f"run {run.run_id} has no cluster with members: there is nothing to assign to")
-    return tally.cluster_ids, tally.centroids()
+    return tally.cluster_ids[directed], centroids[directed]
+
+
+def followed(labels: Labels, begun: ClusteringRun, now: ClusteringRun) -> Labels:
+    """Where a cluster has gone since the job began, the one that has most of its members: it was merged."""
+    found = labels.copy()
+    for gone in set(np.unique(labels).tolist()) - now.clusters.keys() - {ORPHAN}:
+        there = now.partition.labels_of(begun.partition.members(gone))
+        heirs, counts = np.unique(there, return_counts=True)
+        found[labels == gone] = heirs[counts.argmax()] if len(heirs) else ORPHAN
+    return found
 
 
 def nearest(vectors: Vectors, cluster_ids: Labels, centroids: Vectors) -> tuple[Labels, Vectors]:
@@ -135,6 +159,15 @@ def nearest(vectors: Vectors, cluster_ids: Labels, centroids: Vectors) -> tuple[
 
     1 is at the centroid, 0 half way between two; with one cluster alone b is 1. Without a direction: ORPHAN.
     """
+    parts = [
+        _nearest(vectors[at : at + ROWS_AT_ONCE], cluster_ids, centroids)
+        for at in range(0, max(len(vectors), 1), ROWS_AT_ONCE)
+    ]
+    labels, confidence = zip(*parts, strict=True)
+    return np.concatenate(labels), np.concatenate(confidence)
+
+
+def _nearest(vectors: Vectors, cluster_ids: Labels, centroids: Vectors) -> tuple[Labels, Vectors]:
     similarity = vectors @ centroids.T
     best = similarity.argmax(axis=1)
     rows = np.arange(len(vectors))

@@ -176,8 +176,8 @@ class CarriedOver(EditsGrouped):
     """The edits of another run were made again in this one, where what they concerned lives on.
 
     `from_edits`: for each of `edits` its version in the other run; `already`: edits there that were so here
-    without doing; `undecided`: those that could not be made again, or not in full, each with its version
-    there and the reason. `lineage`: which clusters became which, with the evidence; `heirs`: pairs of a
+    without doing, be it not in full; `undecided`: those that could not be made again, or not in full, each
+    with its version there and the reason. `lineage`: which clusters became which, with the evidence; `heirs`: pairs of a
     cluster there and the one that continues it here (null: none does), where that is not as in the lineage.
     """
 

@@ -118,6 +118,13 @@ class _Batch:
         values = {name: getattr(event, name) for name in ("added", "orphaned", "error")}
         status = "failed" if event.error else "completed"
         self._store.execute(ended.values(values | {"status": status, "ended_at": one.recorded_at}))
+        if not event.error:  # the last ones may have been erased before they came
+            asked = select(extensions.c.last_query_id).where(
+                extensions.c.run_no == self._number(one.name),
+                extensions.c.extension_id == event.extension_id,
+            )
+            reached = update(runs).where(runs.c.run_id == one.name)
+            self._store.execute(reached.values(last_query_id=asked.scalar_subquery()))
 
     def grow(self, one: Recorded) -> None:
         event, run_no = one.event, self._number(one.name)
@@ -125,7 +132,8 @@ class _Batch:
         self._store.copy(memberships, _membership_rows(run_no, event))
         self._grow(run_no, Counter(unpack(event.cluster_ids).tolist()))
         more = update(runs).where(runs.c.run_no == run_no)
-        self._store.execute(more.values(num_queries=runs.c.num_queries + event.count))
+        last = int(unpack(event.query_ids)[-1])
+        self._store.execute(more.values(num_queries=runs.c.num_queries + event.count, last_query_id=last))
 
     def erase(self, one: Recorded) -> None:
         run_no = self._number(one.name)

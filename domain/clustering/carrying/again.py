@@ -10,7 +10,7 @@ import numpy as np
 
 from domain.base import Conflict, DomainError
 from domain.clustering import edits
-from domain.clustering.carrying.before import Earlier, Held, made_one
+from domain.clustering.carrying.before import Earlier, Held, made_one, overtaken
 from domain.clustering.curation import Curation
 from domain.clustering.lineage import MOST, Lineage, Link
 from domain.clustering.partition import Partition
@@ -67,18 +67,20 @@ class CarryOver:
         merges = [one for _, one in sorted(self.here.items()) if isinstance(one, edits.ClustersMerged)]
         self._into = {old: one.target_cluster_id for one in merges for old in one.source_cluster_ids}
         self._one: dict[int, set[int]] = {}
-        self._parts: set[int] = set()
+        self._unsplit = {old for old, new in self.earlier.heirs.items() if new is None}
         self._gone: set[int] = set()
-        self._recalled: list[int] = []
+        self._recalled: set[int] = set()
+        self._adopted: set[int] = set()
 
     def carry(self, events: Mapping[int, edits.Edit]) -> None:
         """Each edit is made again, found to be so already, or put aside with the reason."""
         self._one = made_one(events.values())
+        splits = [one for one in events.values() if isinstance(one, edits.ClusterSplit)]
+        self._unsplit.update(one.new_cluster_id for one in splits)
+        settled = self.earlier.made.keys() | self.earlier.already
+        late = overtaken(events, settled, self.older)
         for version in sorted(events):
-            if (
-                version in self.earlier.made
-                or version in self.earlier.already - self.earlier.undecided.keys()
-            ):
+            if version in settled | late:
                 self._recall(version)
             else:
                 self._try(version, events[version])
@@ -93,8 +95,8 @@ class CarryOver:
 
     def heirs(self) -> list[list[int | None]]:
         """What became of clusters besides the lineage and what was known, as `Earlier` wants it back."""
-        changed = {old for old, new in self.heir.items() ^ self._known.items() if old in self.heir or new}
-        return [[old, self.heir.get(old)] for old in sorted(changed)]
+        olds = sorted({*self.heir, *self._known})
+        return [[old, new] for old in olds if (new := self.heir.get(old)) != self._known.get(old)]
 
     def _recall(self, version: int) -> None:
         """Carried over before: what people have done to it here since is theirs to decide."""
@@ -104,13 +106,17 @@ class CarryOver:
             )
         elif version in self.earlier.undecided:
             self.undecided.append(Undecided(version, self.earlier.undecided[version]))
-        else:
+        elif version in self.earlier.made or version in self.earlier.already:
             self.already.append(version)
-            self._recalled.append(version)
+            self._recalled.add(version)
+        else:
+            self.undecided.append(
+                Undecided(version, "what came after it and touched the same was carried before")
+            )
 
     def found_so(self) -> list[int]:
-        """Edits that are so in the newer run though nobody carried them over."""
-        return [one for one in self.already if one not in self._recalled]
+        """Edits that are so in the newer run though nobody carried them over, be it not in full."""
+        return sorted({*self.already, *self._adopted} - self._recalled - {one.old for one in self.made})
 
     def _try(self, version: int, event: edits.Edit) -> None:
         before = len(self.run.pending_events)
@@ -199,7 +205,6 @@ class CarryOver:
 
     def split(self, event: edits.ClusterSplit) -> str | None:
         """Split again where most of the part is in one cluster; where that is the part already: name it."""
-        self._parts.add(event.new_cluster_id)
         changes = event.changes()
         _, words = changes.clusters[event.new_cluster_id]
         free, why = self._free(changes.query_ids)
@@ -238,14 +243,15 @@ class CarryOver:
         return bool((labels == home).sum() <= MOST * (labels != ERASED).sum())
 
     def _adopt(self, event: edits.ClusterSplit, home: int, words: Mapping[str, Any]) -> list[str]:
-        """Let this cluster be the new one. It cannot continue two."""
+        """Let this cluster be the new one, which it stays. It cannot continue two."""
         others = [old for old, new in self.heir.items() if new == home and old not in self._gone]
         if strangers := [old for old in others if old != event.cluster_id]:
             raise Conflict(f"most of it is cluster {home} here, which continues cluster {strangers[0]}")
         for old in others:
             del self.heir[old]
-            self._parts.add(old)
+            self._unsplit.add(old)
         self.heir[event.new_cluster_id] = home
+        self._adopted.add(event.originator_version)
         why = [f"cluster {home} continued cluster {old}, of which it is the part split off" for old in others]
         return [*why, *([held] if (held := self._write(home, words)) else [])]
 
@@ -276,7 +282,7 @@ class CarryOver:
         if (found := self.heir.get(old)) is not None:
             became = f"merged into cluster {self._into[found]}" if found in self._into else "deleted"
             return Conflict(f"cluster {found}, which continues cluster {old}, was {became} in this run")
-        if old in self._parts:
+        if old in self._unsplit:
             return Conflict(f"the split that concerns cluster {old} was not carried over as it was")
         if old in self._merge:
             into = self._merge[old].new[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -87,6 +87,31 @@ class Held:
         """Those of these fields that people have written, and not like this."""
         now = vars(run.cluster(cluster_id))
         return [name for name in new if (cluster_id, name) in self.fields and now[name] != new[name]]
+
+
+def overtaken(events: Mapping[int, edits.Edit], settled: Set[int], partition: Partition) -> set[int]:
+    """Edits not settled, after which settled ones touched the same: made now, they would undo these.
+
+    `partition`: one that has the queries of all of them.
+    """
+    found, moved = set[int](), np.zeros(len(partition), np.bool_)
+    fields, touched, made = set[tuple[int, str]](), set[int](), set[int]()
+    for version in sorted(events, reverse=True) if settled else ():
+        changes = events[version].changes()
+        at, _ = partition.places(changes.query_ids)
+        if version in settled:
+            fields |= changes.fields
+            touched |= changes.touched
+            made |= changes.made_or_removed
+            moved[at] = True
+        elif (
+            changes.fields & fields
+            or changes.made_or_removed & touched
+            or changes.touched & made
+            or moved[at].any()
+        ):
+            found.add(version)
+    return found
 
 
 def made_one(events: Iterable[edits.Edit]) -> dict[int, set[int]]:
