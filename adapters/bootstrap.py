@@ -30,7 +30,7 @@ from adapters.time_travel import Differences, TimeTravel
 from adapters.uploads import keep_upload
 from adapters.vectors import VectorStore, make_vectors
 from adapters.verification import Verification
-from commands import access, clustering, curation, datasets, embedding, measures, summaries, tags
+from commands import access, clustering, curation, datasets, embedding, extension, measures, summaries, tags
 from commands.bus import Bus, Handler
 from commands.ports import Receipt
 from projections.base import Projection
@@ -42,6 +42,7 @@ HANDLERS: dict[type, Handler] = {
     **curation.HANDLERS,
     **datasets.HANDLERS,
     **embedding.HANDLERS,
+    **extension.HANDLERS,
     **measures.HANDLERS,
     **summaries.HANDLERS,
     **tags.HANDLERS,
