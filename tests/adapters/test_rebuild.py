@@ -19,6 +19,7 @@ from adapters.rebuild import Told, rebuild, verify
 from adapters.runner import ProjectionRunner, positions
 from commands.curation import MoveQuery, RenameCluster
 from commands.ports import Outcome
+from commands.tags import AddTag
 from domain.base import Conflict, NotFound, Unavailable
 from projections.base import Projection
 from projections.clustering import ClusteringProjection, clusters, memberships
@@ -58,6 +59,7 @@ def filled(container: Container) -> Container:
     name(container, run_id, "Topic", 0, 1, 2, 3)
     for query_id in query_ids(container)[:10]:
         container.bus.handle(MoveQuery(run_id=run_id, query_id=query_id, to_cluster_id=3))
+    container.bus.handle(AddTag(name="edited"))
     project(container)
     return container
 
