@@ -34,7 +34,7 @@ AXES = {"a": [1.0, 0, 0, 0], "b": [0, 1.0, 0, 0], "c": [0, 0, 1.0, 0], "0": [0.0
 
 
 class ByLetters:
-    """The direction of a text is the sum of its letters before the blank: `aab x` is nearer to a than to b."""
+    """A text has the sum of its letters before the blank as its direction: `aab x` is nearer to a than b."""
 
     def __init__(self, space: Space = SPACE) -> None:
         self.space = space

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,7 +175,8 @@ def test_the_undo_of_a_split_takes_along_what_an_extension_put_there() -> None:
     run = completed_run()
     run.split(0, [1], "x", None)
     version = run.version
-    changes = {version: run.pending_events[-1].changes()}
+    split: Any = run.pending_events[-1]
+    changes = {version: split.changes()}
     run.request_extension("more", 12, 0.0)
     add(run, [7, 8], [3, 1])
     run.end_extension("more", None)
