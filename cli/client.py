@@ -16,7 +16,7 @@ from cli.output import Told, note, progress
 if TYPE_CHECKING:
     import httpx
 
-Params = Mapping[str, str | int | float | bool | None]
+Params = Mapping[str, str | int | float | bool | Sequence[str] | None]
 """What is None is left out."""
 
 Answer = dict[str, Any]
@@ -123,7 +123,8 @@ class Client:
             if limit is not None and len(items) >= limit:
                 break
         shown = items if limit is None else items[:limit]
-        return {"items": shown, "total": page["total"], "page": 1, "pages": 1, "limit": limit or len(shown)}
+        more = {name: value for name, value in page.items() if name != "next_cursor"}
+        return {**more, "items": shown, "page": 1, "pages": 1, "limit": limit or len(shown)}
 
     def each_page(self, path: str, size: int, params: Params) -> Iterator[Answer]:
         """Page after page, by cursor where the list has one, else by number."""

@@ -36,16 +36,18 @@ def _append_lock(cursor: psycopg.Cursor[Any]) -> None:
 
 
 class SnapshotRecorder(AggregateRecorder):
-    """Snapshots: the newest of each stream counts, a second of the same version changes nothing."""
+    """Snapshots of these types: one of another version of this program is as if it were not there."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, types: Sequence[str]) -> None:
         self._database = database
+        self._types = list(types)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> None:  # noqa: ANN401
         with self._database.connection() as connection, connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO log.snapshots (stream, version, type, data) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT DO NOTHING",
+                " ON CONFLICT (stream, version) DO UPDATE SET type = excluded.type, data = excluded.data"
+                " WHERE snapshots.type <> excluded.type",
                 [(e.originator_id, e.originator_version, e.topic, e.state.decode()) for e in stored_events],
             )
 
@@ -58,7 +60,7 @@ class SnapshotRecorder(AggregateRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        return _select(self._database, "snapshots", originator_id, gt, lte, desc, limit)
+        return _select(self._database, "snapshots", originator_id, gt, lte, desc, limit, self._types)
 
 
 class LogRecorder(ApplicationRecorder):
@@ -178,13 +180,14 @@ def _select(
     lte: int | None,
     desc: bool,
     limit: int | None,
+    types: Sequence[str] | None = None,
 ) -> list[StoredEvent]:
     with database.reading() as connection:
         rows = connection.execute(
             f"SELECT version, type, data::text FROM log.{table}"
-            " WHERE stream = %s AND version > %s AND version <= %s"
+            " WHERE stream = %s AND version > %s AND version <= %s AND (%s::text[] IS NULL OR type = ANY(%s))"
             f" ORDER BY version {'DESC' if desc else 'ASC'} LIMIT %s",
-            [stream, -1 if gt is None else gt, 2**31 - 1 if lte is None else lte, limit],
+            [stream, -1 if gt is None else gt, 2**31 - 1 if lte is None else lte, types, types, limit],
         ).fetchall()
     return [
         StoredEvent(

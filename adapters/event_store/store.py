@@ -94,7 +94,7 @@ class LogFactory(InfrastructureFactory[TrackingRecorder]):
         self.database = database
 
     def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:
-        return SnapshotRecorder(self.database)
+        return SnapshotRecorder(self.database, [ClusteringRun.Snapshot.TOPIC])
 
     def application_recorder(self) -> ApplicationRecorder:
         return LogRecorder(self.database)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.clustering import NEGATIVE_IDS
-from cli.curation import clusters, history, queries, reversal
+from cli.curation import bad, clusters, history, queries, reversal
 from cli.curation.history import show_history
 from cli.session import add
 
@@ -19,6 +19,7 @@ def add_to(app: typer.Typer) -> None:
     add(group, queries.move_query, "move-query")
     add(group, queries.move_queries, "move-queries")
     add(group, queries.orphaned, "orphaned")
+    add(group, bad.select_bad_clusters, "select-bad-clusters")
     for function, name in (
         (clusters.rename_cluster, "rename-cluster"),
         (clusters.merge_clusters, "merge-clusters"),

@@ -104,7 +104,9 @@ class ClusteringRun(Curation):
         TOPIC = "clustering.retired"
 
     class Snapshot(Aggregate.Snapshot):
-        TOPIC = "clustering.state"
+        """Of another form, it has another topic: those of before are not read any more, and taken anew."""
+
+        TOPIC = "clustering.state_2"
 
         @classmethod
         def take(cls, aggregate: Any) -> Self:  # noqa: ANN401

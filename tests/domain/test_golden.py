@@ -115,7 +115,7 @@ def test_fields_change_only_with_the_version(golden: dict[str, Any]) -> None:
 
 
 def test_a_snapshot_of_before_makes_the_run_of_today() -> None:
-    run = decoded(json.loads((FOLDER / "clustering.state.v1.json").read_text())).mutate(None)
+    run = decoded(json.loads((FOLDER / "clustering.state_2.v1.json").read_text())).mutate(None)
     assert type(run) is ClusteringRun
     assert set(vars(run)) == set(vars(requested_run()))
     assert run.partition == Partition(np.array([1, 2, 3, 4]), np.array([3, ERASED, 0, 0], np.int32))
@@ -132,7 +132,7 @@ def test_a_snapshot_of_before_makes_the_run_of_today() -> None:
 
 
 def test_the_state_in_a_snapshot_is_that_of_the_present_aggregate() -> None:
-    golden = json.loads((FOLDER / "clustering.state.v1.json").read_text())
+    golden = json.loads((FOLDER / "clustering.state_2.v1.json").read_text())
     taken = ClusteringRun.Snapshot.take(completed_run([0, NOISE]))
     assert set(golden["data"]["state"]) == set(taken.state), "an old snapshot would lack what is new"
     written = {name for _, fields in golden["data"]["state"]["clusters"] for name in fields}
