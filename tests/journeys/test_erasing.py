@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,31 +76,45 @@ def erase(server: Server, dataset: str, conversation_id: str, **more: Any) -> ht
     return server.http.request("DELETE", path, **more)
 
 
-def test_a_person_is_forgotten_and_everything_goes_on(server: Server, database: str, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Story:
+    """The person's query, the run that has it, the cluster it was put into, and where the log stood then."""
+
+    file: Path
+    run_id: str
+    summary_run_id: str
+    query_id: int
+    home: int
+    elsewhere: int
+    moved_at: str
+
+
+def told(server: Server, file: Path) -> Story:
+    """Loaded, clustered, named, moved by hand, and all read models made anew, the old ones kept."""
     http = server.http
-    file = jsonl(tmp_path / "chats.jsonl", [*rows(80), SECRET])
-    assert load(server, file, "story")["imported"] == 81
+    assert load(server, jsonl(file, [*rows(80), SECRET]), "story")["imported"] == 81
     run_id = clustered(server, "story")
     summary_run_id = named(server, run_id)
-    found = http.get("/api/search", params={"text": QUESTION, "run_id": run_id, "limit": 1}).json()["items"][
-        0
-    ]
+    sought = {"text": QUESTION, "run_id": run_id, "limit": 1}
+    found = http.get("/api/search", params=sought).json()["items"][0]
     query_id, home = found["query"]["id"], found["clusters"][0]["cluster_id"]
     elsewhere = next(one for one in range(4) if one != home)
-    moved = http.post(
-        f"/api/curation/queries/{query_id}/move", params={"run_id": run_id}, json={"to_cluster_id": elsewhere}
-    )
-    assert moved.status_code == 200
+    path = f"/api/curation/queries/{query_id}/move"
+    moved = http.post(path, params={"run_id": run_id}, json={"to_cluster_id": elsewhere})
     assert http.post("/api/projections/all/rebuild").status_code == 200
+    position = moved.headers["X-Event-Position"]
+    return Story(file, run_id, summary_run_id, query_id, home, elsewhere, position)
 
+
+def test_a_person_is_forgotten_and_everything_goes_on(server: Server, database: str, tmp_path: Path) -> None:
+    http = server.http
+    story = told(server, tmp_path / "chats.jsonl")
     sought = needles(database)
     tables = {name for name, _ in in_database(database, sought)}
     assert {"log.contents", "log.embeddings", "datasets.queries", "datasets__old.queries"} <= tables
     assert {name for _, name in in_database(database, sought)} == set(sought)
     assert b"Quillfeather" in dump(database)
     assert "vector" in {name for _, name in in_files(server.home, sought)}
-
-    # --- it goes
 
     assert erase(server, "story", SECRET["conversation_id"]).status_code == 422
     without = httpx.delete(f"{server.url}/api/datasets/story/conversations/c0", params={"reason": "x"})
@@ -109,8 +124,8 @@ def test_a_person_is_forgotten_and_everything_goes_on(server: Server, database: 
     assert answer.json() == {
         "dataset": "story",
         "conversation_id": SECRET["conversation_id"],
-        "query_ids": [query_id],
-        "runs": [run_id],
+        "query_ids": [story.query_id],
+        "runs": [story.run_id],
         "also_held_by": 0,
         "complete": True,
     }
@@ -123,39 +138,39 @@ def test_a_person_is_forgotten_and_everything_goes_on(server: Server, database: 
     server.until(lambda: not in_database(database, sought, "pg_statistic"), "the database is tidied up")
     assert in_database(database, sought) == set()
     assert b"quillfeather" not in dump(database).lower()
+    everything_goes_on(server, story)
+    assert in_database(database, sought) == set()
+    assert in_files(server.home, sought) == set()
 
-    # --- everything goes on
 
+def everything_goes_on(server: Server, story: Story) -> None:
+    """What is read, what is edited, what is computed anew; at the end with all read models made anew."""
+    http, run_id = server.http, story.run_id
     verified = http.post("/api/projections/all/verify").json()
     assert verified["equal"], verified
-    assert http.get(f"/api/curation/queries/{query_id}", params={"run_id": run_id}).status_code == 404
+    path = f"/api/curation/queries/{story.query_id}"
+    assert http.get(path, params={"run_id": run_id}).status_code == 404
     clusters = http.get(f"/api/clustering/runs/{run_id}/clusters", params={"include_examples": 3}).json()
     assert sum(one["num_queries"] for one in clusters["items"]) == 80
-    for cluster_id in (home, elsewhere):
-        detail = http.get(f"/api/clustering/runs/{run_id}/clusters/{cluster_id}")
-        assert detail.status_code == 200
-        assert "Quillfeather" not in detail.text
-    assert http.get(f"/api/summaries/{summary_run_id}").status_code == 200
+    for at in ({}, {"as_of": story.moved_at}):
+        for cluster_id in (story.home, story.elsewhere):
+            detail = http.get(f"/api/clustering/runs/{run_id}/clusters/{cluster_id}", params=at)
+            assert detail.status_code == 200, detail.text
+            assert "Quillfeather" not in detail.text
+    assert http.get(f"/api/summaries/{story.summary_run_id}").status_code == 200
     for mode in ("semantic", "fulltext"):
         hits = http.get("/api/search", params={"text": "Quillfeather shoes", "run_id": run_id, "mode": mode})
         assert "Quillfeather" not in json.dumps(hits.json()["items"])
     assert server.cli("export", run_id, "--format", "csv", "--output", "-").count("\n") == 81
-    before = {"as_of": moved.headers["X-Event-Position"]}
-    then = http.get(f"/api/clustering/runs/{run_id}/clusters/{elsewhere}", params=before)
-    assert then.status_code == 200, then.text
-    assert "Quillfeather" not in then.text
     undone = http.post(f"/api/curation/runs/{run_id}/undo", json={"reason": "it was wrong"})
     assert undone.status_code == 200, undone.text
     server.cli("backfill", "--dataset", "story")
-    newer = clustered(server, "story")
-    assert http.get(f"/api/clustering/runs/{newer}/status").json()["status"] == "completed"
-    reloaded = load(server, file, "story")
+    clustered(server, "story")
+    reloaded = load(server, story.file, "story")
     assert (reloaded["imported"], reloaded["skipped"], reloaded["rejected"]) == (0, 80, 1)
     assert "was erased" in str(reloaded["errors"])
     assert http.post("/api/projections/all/rebuild").status_code == 200
     assert http.post("/api/projections/all/verify").json()["equal"]
-    assert in_database(database, sought) == set()
-    assert in_files(server.home, sought) == set()
 
 
 def test_by_the_command_line_what_others_have_stays(server: Server, tmp_path: Path) -> None:
