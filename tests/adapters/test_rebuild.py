@@ -17,7 +17,7 @@ from adapters.read_models import FOLLOWED, READ_MODELS
 from adapters.read_store import alone, position_of
 from adapters.rebuild import Told, rebuild, verify
 from adapters.runner import ProjectionRunner, positions
-from commands.curation import MoveQuery, RenameCluster
+from commands.curation import MoveQuery, ProposeEdits, RenameCluster
 from commands.ports import Outcome
 from commands.tags import AddTag
 from domain.base import Conflict, NotFound, Unavailable
@@ -25,7 +25,7 @@ from projections.base import Projection
 from projections.clustering import ClusteringProjection, clusters, memberships
 from projections.clustering import tables as of_clustering
 from tests.runs import completed_run
-from tests.stories import cluster, load, name, project, query_ids, rows
+from tests.stories import AT, cluster, load, name, project, query_ids, rows
 
 CLUSTERING = next(one for one in READ_MODELS if isinstance(one, ClusteringProjection))
 
@@ -60,6 +60,15 @@ def filled(container: Container) -> Container:
     for query_id in query_ids(container)[:10]:
         container.bus.handle(MoveQuery(run_id=run_id, query_id=query_id, to_cluster_id=3))
     container.bus.handle(AddTag(name="edited"))
+    propose = ProposeEdits(
+        run_id=run_id,
+        edits=[{"type": "flags", "cluster_id": 1, "flags": ["review"]}],
+        title=None,
+        reason="it is mixed",
+        source=None,
+        at=AT,
+    )
+    container.bus.handle(propose)
     project(container)
     return container
 
@@ -111,7 +120,7 @@ def test_what_was_replaced_is_kept_and_the_rest_is_cleaned_up(filled: Container)
 
 def test_what_was_spoiled_is_mended(filled: Container) -> None:
     with filled.database.engine.begin() as connection:
-        connection.execute(update(clusters).where(clusters.c.cluster_id == 2).values(title="by hand"))
+        connection.execute(update(clusters).where(clusters.c.cluster_id == 2).values(own_title="by hand"))
     anew(filled, CLUSTERING)
     assert differences(filled, CLUSTERING) == []
 
@@ -140,7 +149,7 @@ def test_what_nobody_has_touched_is_equal(filled: Container, projection: Project
 def test_a_row_that_was_changed_added_or_removed_is_found(filled: Container) -> None:
     removed = len(rows(filled, memberships, cluster_id=3))
     with filled.database.engine.begin() as connection:
-        connection.execute(update(clusters).where(clusters.c.cluster_id == 2).values(title="by hand"))
+        connection.execute(update(clusters).where(clusters.c.cluster_id == 2).values(own_title="by hand"))
         connection.execute(text("DELETE FROM clustering.memberships WHERE cluster_id = 3"))
         connection.execute(text("INSERT INTO clustering.memberships VALUES (999, 1, 1, 0.5)"))
     assert dict(differences(filled, CLUSTERING)) == {"clusters": 2, "memberships": removed + 1}
@@ -290,7 +299,7 @@ def test_all_are_made_anew_and_compared_in_a_process_apart(filled: Container) ->
     assert [one["name"] for one in made] == [one.name for one in READ_MODELS]
     assert {one["position"] for one in made} == {filled.store.head()}
     with filled.database.engine.begin() as connection:
-        connection.execute(update(clusters).values(title="by hand"))
+        connection.execute(update(clusters).values(own_title="by hand"))
     verified = {one["name"]: one["equal"] for one in filled.read_models.verify("all")}
     assert verified == {one.name: one.name != "clustering" for one in READ_MODELS}
     (found,) = filled.read_models.verify("clustering")
