@@ -16,7 +16,7 @@ from domain.clustering import ClusteringRun
 from domain.clustering.carrying import CarryOver, Earlier, as_found
 from domain.clustering.edits import Edit as EditEvent
 from domain.clustering.edits import EditsGrouped
-from domain.clustering.lineage import THRESHOLD, Assign, Matrix, match
+from domain.clustering.lineage import THRESHOLD, Assign, match, neighbourhood
 from domain.values import Vectors
 
 
@@ -41,8 +41,11 @@ def carry_over_edits(cmd: CarryOverEdits, store: EventStore, contents: Contents,
     )
     there, here = _single(there), _single(here)
     past, found = as_found(older, there), as_found(run, here)
-    similarity = _similarity(older, past[1], run, found[1], contents) if run.space == older.space else None
-    lineage = match(past[0], found[0], past[1], found[1], assign, similarity, cmd.threshold)
+    alike: dict[str, Any] = {}
+    if run.space == older.space:
+        rows = _centroids(older, past[1], contents), _centroids(run, found[1], contents)
+        alike = {"similarity": rows[0] @ rows[1].T, "apart": neighbourhood(*rows)}
+    lineage = match(past[0], found[0], past[1], found[1], assign, threshold=cmd.threshold, **alike)
     carry = CarryOver(run, past[0], lineage, here, earlier)
     carry.carry(there)
     known = sorted({*there, *earlier.made})
@@ -87,12 +90,6 @@ def _in_force(store: EventStore, run: ClusteringRun) -> dict[int, EditEvent]:
 def _single(events: Mapping[int, EditEvent]) -> dict[int, EditEvent]:
     """Without what only says that some belong together."""
     return {one: event for one, event in events.items() if not isinstance(event, EditsGrouped)}
-
-
-def _similarity(
-    older: ClusteringRun, old_ids: list[int], run: ClusteringRun, new_ids: list[int], contents: Contents
-) -> Matrix:
-    return _centroids(older, old_ids, contents) @ _centroids(run, new_ids, contents).T
 
 
 def _centroids(run: ClusteringRun, cluster_ids: list[int], contents: Contents) -> Vectors:

@@ -28,7 +28,10 @@ Assign = Callable[[Matrix], tuple[Places, Places]]
 Kind = Literal["continuation", "split", "merge", "birth", "death"]
 
 THRESHOLD = 0.3
-"""The least score of a continuation. Of two clusters of equal size it asks that they share 46%."""
+"""The least score of a continuation. Of two clusters of equal size it asks that they share 46%.
+
+Measured (docs/carry-over.md): pairs that score more are mostly right, those that score less are mostly not.
+"""
 
 MOST = 0.5
 """More than this share is most of a cluster."""
@@ -119,14 +122,16 @@ def match(
     assign: Assign,
     similarity: Matrix | None = None,
     threshold: float = THRESHOLD,
+    apart: float = 0.0,
 ) -> Lineage:
     """Match the clusters of two runs. NOISE, ORPHAN and ERASED never match, also when their ids are given.
 
     The score of a pair is its Jaccard index over the queries that both runs have, blended with the cosine of
-    the centroids (`similarity`: a row for each of `old_ids`, a column for each of `new_ids`; less than 0, or
-    not a number, is 0) in proportion to the share of the pair's members that the other run lacks. So runs of
-    the same queries are matched by overlap alone, runs of disjoint queries by centroids alone, and so are two
-    clusters that have no members. Without `similarity` the score is the Jaccard index.
+    the centroids (`similarity`: a row for each of `old_ids`, a column for each of `new_ids`; not a number is
+    0) in proportion to the share of the pair's members that the other run lacks. So runs of the same queries
+    are matched by overlap alone, runs of disjoint queries by centroids alone, and so are two clusters that
+    have no members. Without `similarity` the score is the Jaccard index. A cosine of `apart` or less, which
+    different clusters have as well (`neighbourhood`), counts as 0, and 1 as 1.
 
     A continuation is a pair of the one-to-one assignment with the greatest sum of scores, of which none is
     less than `threshold`; two that are each other's first choice are not separated for the sake of that sum.
@@ -137,9 +142,10 @@ def match(
     """
     if not 0 < threshold <= 1:
         raise Invalid(f"threshold is {threshold}; it must be greater than 0 and at most 1")
-    pairs = _Pairs(
-        shared_queries(older, newer), np.asarray(old_ids, np.int64), np.asarray(new_ids, np.int64), similarity
-    )
+    if not 0 <= apart < 1:
+        raise Invalid(f"apart is {apart}; it is a cosine from 0 to less than 1")
+    old, new = np.asarray(old_ids, np.int64), np.asarray(new_ids, np.int64)
+    pairs = _Pairs(shared_queries(older, newer), old, new, similarity, apart)
     linked = [*_continuations(pairs, assign, threshold), *_splits(pairs), *_merges(pairs)]
     births = sorted({*pairs.new.tolist()} - {one for link in linked for one in link.new})
     deaths = sorted({*pairs.old.tolist()} - {one for link in linked for one in link.old})
@@ -152,19 +158,38 @@ def match(
     )
 
 
+def neighbourhood(*centroids: Matrix) -> float:
+    """The cosine of a cluster with the one nearest to it in its run: the median, over runs of unit rows.
+
+    In a space where all texts are alike it is high, and says little of two clusters of different runs.
+    Rows of zeros are left out; 0 for runs of one cluster. At most 0.99.
+    """
+    nearest: list[float] = []
+    for run in centroids:
+        rows = run[run.any(axis=1)]
+        for start in range(0, len(rows) if len(rows) > 1 else 0, ROWS_AT_ONCE):
+            cosines = rows[start : start + ROWS_AT_ONCE] @ rows.T
+            own = np.arange(len(cosines))
+            cosines[own, start + own] = -1
+            nearest += cosines.max(axis=1).tolist()
+    return float(np.clip(np.median(nearest), 0, 0.99)) if nearest else 0.0
+
+
 class _Pairs:
     """What is known of each old with each new cluster, by their places in `old` and `new`, which ascend.
 
     `rows`, `columns` and `overlap` hold the pairs with shared queries, in ascending order.
     """
 
-    def __init__(self, both: Shared, old_ids: Counts, new_ids: Counts, similarity: Matrix | None) -> None:
+    def __init__(
+        self, both: Shared, old_ids: Counts, new_ids: Counts, similarity: Matrix | None, apart: float
+    ) -> None:
         if similarity is not None and similarity.shape != (len(old_ids), len(new_ids)):
             wanted = (len(old_ids), len(new_ids))
             raise Invalid(f"similarity is {similarity.shape}; the old and the new clusters make it {wanted}")
         self.old, self._old_at = _clusters(old_ids)
         self.new, self._new_at = _clusters(new_ids)
-        self._similarity = similarity
+        self._similarity, self._apart = similarity, apart
         self.old_shared, self.new_shared = _sizes(both.before, self.old), _sizes(both.after, self.new)
         self._old_lacked = _sizes(both.only_before, self.old)
         self._new_lacked = _sizes(both.only_after, self.new)
@@ -204,7 +229,8 @@ class _Pairs:
         lacked = self._old_lacked[rows] + self._new_lacked[columns]
         members = lacked + self.old_shared[rows] + self.new_shared[columns]
         lacking = np.where(members == 0, 1.0, lacked / np.maximum(members, 1))
-        return np.asarray((1 - lacking) * jaccard + lacking * np.maximum(cosine, 0))
+        alike = np.maximum(cosine - self._apart, 0) / (1 - self._apart)
+        return np.asarray((1 - lacking) * jaccard + lacking * alike)
 
     def evidence(self, rows: Places, columns: Places) -> list[Evidence]:
         overlap = self._overlaps(rows, columns)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from adapters.matching import best_pairs
 from domain.base import Invalid
 from domain.clustering import Partition
-from domain.clustering.lineage import Kind, Lineage, Matrix, Places, match
+from domain.clustering import lineage as lineage_module
+from domain.clustering.lineage import Kind, Lineage, Matrix, Places, match, neighbourhood
 from domain.values import ERASED, NOISE, ORPHAN
 
 MODELS = st.dictionaries(st.integers(1, 40), st.integers(ERASED, 5), max_size=40)
@@ -351,3 +352,48 @@ def test_similarity_must_fit_the_clusters() -> None:
     older, newer = moves((0, 0, 3), (1, 0, 3))
     with pytest.raises(Invalid, match=r"similarity is \(1, 2\).*\(2, 1\)"):
         match(older, newer, [0, 1], [0], best_pairs, np.ones((1, 2)))
+
+
+# --- what different clusters have in common as well
+
+
+def rows_of(*angles: float) -> Matrix:
+    return np.array([[np.cos(one), np.sin(one)] for one in angles], np.float32)
+
+
+def test_a_neighbourhood_is_the_cosine_to_the_nearest_other_cluster() -> None:
+    assert neighbourhood(rows_of(0, 0.2, 1)) == pytest.approx(np.cos(0.2))
+    assert neighbourhood(rows_of(0, 0.5), rows_of(0, 0.3, 0.6)) == pytest.approx(np.cos(0.3))
+    assert neighbourhood(rows_of(0, np.pi)) == 0
+    assert neighbourhood(rows_of(0, 0)) == pytest.approx(0.99)
+
+
+def test_without_neighbours_nothing_is_known_of_a_neighbourhood() -> None:
+    assert neighbourhood() == neighbourhood(rows_of(0), np.zeros((5, 2))) == 0
+    assert neighbourhood(np.concatenate([np.zeros((3, 2)), rows_of(0, 0.2)])) == pytest.approx(np.cos(0.2))
+
+
+def test_a_neighbourhood_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(3).normal(size=(40, 8))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    whole = neighbourhood(rows)
+    monkeypatch.setattr(lineage_module, "ROWS_AT_ONCE", 7)
+    assert neighbourhood(rows) == pytest.approx(whole)
+
+
+@pytest.mark.parametrize(("cosine", "score"), [(0.5, 0.0), (0.6, 0.0), (0.8, 0.5), (1.0, 1.0)])
+def test_a_cosine_that_different_clusters_have_as_well_counts_for_nothing(
+    cosine: float, score: float
+) -> None:
+    older, newer = partition_of({1: 0}), partition_of({2: 0})
+    lineage = match(older, newer, [0], [0], best_pairs, np.array([[cosine]]), threshold=0.1, apart=0.6)
+    found = lineage.of_kind("continuation")
+    assert [one.evidence[0].score for one in found] == ([score] if score else [])
+    assert all(one.evidence[0].similarity == cosine for one in found)
+
+
+@pytest.mark.parametrize("apart", [-0.1, 1.0, float("nan")])
+def test_what_tells_clusters_apart_is_a_cosine(apart: float) -> None:
+    empty = partition_of({})
+    with pytest.raises(Invalid, match="apart is"):
+        match(empty, empty, [], [], best_pairs, apart=apart)
