@@ -56,6 +56,7 @@ _REQUIRED = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "log_min_error_statement": "panic",  # the text of a statement may hold a person's words
+    "log_error_verbosity": "terse",  # and so may the detail of an error: the row that was refused
 }
 """Given at every start: what the rest of the system counts on."""
 

@@ -17,6 +17,7 @@ from cli.client import Client, Failed
 from cli.clustering import show_clusters, tell_run, wait_for_run
 from cli.curation import show_history
 from cli.datasets import tell_load, upload, wait_for_load
+from cli.diff import summary
 from cli.output import note, one_line, print_json
 from cli.projections import differences, rebuild_of, verification_of
 from cli.search import search_queries, show_found
@@ -91,11 +92,15 @@ class Story:
         with self.step("cluster"):
             run_id = self._cluster(dataset)
         with self.step("summarise"):
-            largest = self._summarise(run_id)
+            clusters = self._summarise(run_id)
         with self.step("search"):
-            self._search(run_id, largest["title"] or "question")
+            self._search(run_id, clusters[0]["title"] or "question")
         with self.step("edit"):
-            self._edit(run_id, largest)
+            edits = self._edit(run_id, clusters)
+        with self.step("diff"):
+            self._diff(run_id, edits[0])
+        with self.step("undo"):
+            self._undo(run_id, edits[-1])
         with self.step("rebuild"):
             self._rebuild()
         self.figures["run_id"] = run_id
@@ -115,15 +120,15 @@ class Story:
         tell_run(run)
         return str(run["run_id"])
 
-    def _summarise(self, run_id: str) -> dict[str, Any]:
-        """Returns the largest cluster."""
+    def _summarise(self, run_id: str) -> list[dict[str, Any]]:
+        """Returns the largest clusters."""
         started = start_summary(self._client, run_id, LOCAL, {})
         wait_for_summary(self._client, started["data"]["summary_run_id"], None)
         path = f"/api/clustering/runs/{run_id}/clusters"
         clusters = self._client.pages(path, SHOWN_CLUSTERS, {"sort": "-size"})
         if not self._session.json:
             show_clusters(Session(), clusters)
-        return dict(clusters["items"][0])
+        return list(clusters["items"])
 
     def _search(self, run_id: str, text: str) -> None:
         note(f"lmsys search {text!r} --run-id {run_id}")
@@ -131,12 +136,40 @@ class Story:
         if not self._session.json:
             show_found(found, None)
 
-    def _edit(self, run_id: str, cluster: dict[str, Any]) -> None:
-        path, at = f"/api/curation/clusters/{cluster['cluster_id']}", {"run_id": run_id}
-        title = f"{cluster['title'] or 'Largest cluster'} (seen by the demo)"[:200]
-        self._client.post(f"{path}/rename", {"title": title, "reason": "to show an edit"}, params=at)
+    def _edit(self, run_id: str, clusters: list[dict[str, Any]]) -> list[int]:
+        """A rename and, where there are clusters enough, a merge; returns the ids of the edits."""
+        at, (first, *others) = {"run_id": run_id}, (one["cluster_id"] for one in clusters)
+        title = f"{clusters[0]['title'] or 'Largest cluster'} (seen by the demo)"[:200]
+        body = {"title": title, "reason": "to show an edit"}
+        edits = [self._client.post(f"/api/curation/clusters/{first}/rename", body, params=at)["edit_id"]]
+        if len(others) > 1:
+            merge = {
+                "source_cluster_ids": others[1:2],
+                "target_cluster_id": others[0],
+                "reason": "to show a merge",
+            }
+            path = f"/api/curation/clusters/{others[0]}/merge"
+            edits.append(self._client.post(path, merge, params=at)["edit_id"])
+        self._history(run_id)
+        return edits
+
+    def _history(self, run_id: str) -> None:
         if not self._session.json:
-            show_history(Session(), self._client.pages(f"{path}/history", 5, at))
+            show_history(Session(), self._client.pages(f"/api/curation/runs/{run_id}/audit", 5))
+
+    def _diff(self, run_id: str, first_edit: int) -> None:
+        """What has changed since the moment before the edits."""
+        before = f"{run_id}@{first_edit - 1}"
+        note(f"lmsys diff {before} {run_id}")
+        found = self._client.get("/api/curation/diff", {"from": before, "to": run_id})
+        if not self._session.json:
+            for line in summary(found):
+                typer.echo(line)
+
+    def _undo(self, run_id: str, edit_id: int) -> None:
+        note(f"lmsys edit undo {edit_id}")
+        self._client.post(f"/api/curation/edits/{edit_id}/undo", {"reason": "to show an undo"})
+        self._history(run_id)
 
     def _rebuild(self) -> None:
         rebuilt = rebuild_of(self._client, "all")["rebuilt"]

@@ -44,7 +44,7 @@ def diff(
     if session.json:
         print_json(answer)
         return
-    for line in _summary(answer):
+    for line in summary(answer):
         typer.echo(line)
     _flow_table(answer)
 
@@ -63,7 +63,8 @@ def _moved(session: Session, answer: Answer) -> None:
     session.table(answer, columns, rows)
 
 
-def _summary(answer: Answer) -> Iterable[str]:
+def summary(answer: Answer) -> Iterable[str]:
+    """Line by line what a comparison found."""
     for name in ("from", "to"):
         side = answer[name]
         yield (
