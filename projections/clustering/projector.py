@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    cast,
     delete,
     func,
     literal,
@@ -209,14 +210,15 @@ def _any(query_ids: Sequence[int]) -> Any:  # noqa: ANN401
     return any_(literal(list(query_ids), ARRAY(BigInteger)))
 
 
+def _array(numbers: Any) -> str:  # noqa: ANN401
+    """An array as Postgres reads it: the driver would look at each number of a list by itself."""
+    return f"{{{','.join(map(str, numbers.tolist()))}}}"
+
+
 def _relabelled(run_no: int, changes: Changes) -> Any:  # noqa: ANN401
     """One statement for any number of queries."""
-    ids, labels = changes.query_ids.tolist(), changes.now.tolist()
-    new = (
-        func.unnest(literal(ids, ARRAY(BigInteger)), literal(labels, ARRAY(Integer)))
-        .table_valued("query_id", "label")
-        .render_derived(name="new")
-    )
+    ids, labels = (cast(_array(one), ARRAY(BigInteger)) for one in (changes.query_ids, changes.now))
+    new = func.unnest(ids, labels).table_valued("query_id", "label").render_derived(name="new")
     return (
         update(memberships)
         .where(memberships.c.run_no == run_no, memberships.c.query_id == new.c.query_id)
