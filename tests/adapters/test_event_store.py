@@ -423,7 +423,7 @@ def edited(store: PostgresEventStore, edits: int, seed: int) -> None:
                     run.adopt_titles(word, titles(word, 0, 1, 2))
                 case _:
                     query_id = chance.randint(1, 60)
-                    run.move(query_id, (int(run.partition.cluster_of(query_id) or 0) + 1) % 3)
+                    run.move([query_id], (int(run.partition.cluster_of(query_id) or 0) + 1) % 3)
             edits -= 1
         store.commit(Outcome((run,)), "Edit")
 
