@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Integer,
+    Text,
     and_,
     any_,
     bindparam,
@@ -210,15 +210,15 @@ def _any(query_ids: Sequence[int]) -> Any:  # noqa: ANN401
     return any_(literal(list(query_ids), ARRAY(BigInteger)))
 
 
-def _array(numbers: Any) -> str:  # noqa: ANN401
-    """An array as Postgres reads it: the driver would look at each number of a list by itself."""
-    return f"{{{','.join(map(str, numbers.tolist()))}}}"
+def _array(numbers: Any) -> Any:  # noqa: ANN401
+    """As Postgres reads an array: of a list, the driver would look at each number by itself."""
+    return cast(literal(f"{{{','.join(map(str, numbers.tolist()))}}}", Text), ARRAY(BigInteger))
 
 
 def _relabelled(run_no: int, changes: Changes) -> Any:  # noqa: ANN401
     """One statement for any number of queries."""
-    ids, labels = (cast(_array(one), ARRAY(BigInteger)) for one in (changes.query_ids, changes.now))
-    new = func.unnest(ids, labels).table_valued("query_id", "label").render_derived(name="new")
+    columns = (_array(changes.query_ids), _array(changes.now))
+    new = func.unnest(*columns).table_valued("query_id", "label").render_derived(name="new")
     return (
         update(memberships)
         .where(memberships.c.run_no == run_no, memberships.c.query_id == new.c.query_id)
