@@ -8,11 +8,13 @@ import typer
 
 from cli import (
     access,
+    carrying,
     clustering,
     curation,
     datasets,
     demo,
     diff,
+    extension,
     operate,
     projections,
     proposals,
@@ -39,6 +41,8 @@ for word in (
     curation,
     proposals,
     diff,
+    carrying,
+    extension,
     tags,
     verification,
     projections,
