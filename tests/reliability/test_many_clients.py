@@ -80,7 +80,7 @@ def assert_each_query_is_in_one_cluster(installation: Installation, run_id: str)
 
 def test_edits_of_many_clients_overlap(installation: Installation, amount: Amount, say: Say) -> None:
     run_id = make_run(installation.container, "overlapping", CLUSTERS, QUERIES)
-    rounds, statuses = amount(40, 3), Counter[int]()
+    rounds, statuses = amount(25, 2), Counter[int]()
     for number in range(rounds):
         for of_one in at_once(CLIENTS, edit_at_random(installation, run_id, number)):
             statuses.update(of_one)

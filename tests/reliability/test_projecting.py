@@ -30,10 +30,10 @@ from tests.reliability.processes import Nursery, ask, process, until
 from tests.stories import load, rows
 
 QUERIES, CLUSTERS = 400, 4
-EDITS, STRETCHES, STRETCH = 100, 10, 4
+EDITS, STRETCHES, STRETCH = 100, 4, 10
 """Of a block of the log: renames and as many moves, and embeddings of a few queries each."""
 
-AHEAD = 1_000
+AHEAD = 600
 """So many events at least wait for the read models when their process is started."""
 
 BATCH = "10"
@@ -102,7 +102,7 @@ def kill_in_the_middle(
 def test_read_models_of_a_killed_process_are_those_of_an_undisturbed_one(
     server: str, nursery: Nursery, tmp_path: Path, amount: Amount, say: Say
 ) -> None:
-    kills, chance = amount(100, 5), random.Random(1)
+    kills, chance = amount(100, 3), random.Random(1)
     killed = half_way = 0
     begun = time.monotonic()
     with fresh_database(server) as url:
@@ -191,7 +191,7 @@ def test_a_killed_rebuild_leaves_the_live_read_model_as_it_was(
     database_url: str, tmp_path: Path, amount: Amount
 ) -> None:
     with a_story(database_url, tmp_path) as story:
-        while story.container.store.head() < amount(20_000, 4_000):
+        while story.container.store.head() < amount(20_000, 1_500):
             story.grow()
         for one in READ_MODELS:
             story.container.catch_up(one.name)

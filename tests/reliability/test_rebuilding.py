@@ -92,7 +92,7 @@ def writing(container: Container, run_id: str) -> Iterator[list[int]]:
 
 
 def test_a_rebuild_under_writes_is_the_live_state(container: Container, amount: Amount, say: Say) -> None:
-    edits = amount(100_000, 2_000)
+    edits = amount(100_000, 500)
     run_ids = [make_run(container, f"run-{number}", CLUSTERS, QUERIES) for number in range(RUNS)]
     for run_id in run_ids:
         edit_in_bulk(container, run_id, edits // RUNS)
@@ -155,7 +155,7 @@ class Reader:
 def test_readers_during_swaps_are_answered_and_never_with_what_was_before(
     installation: Installation, amount: Amount, say: Say
 ) -> None:
-    swaps, container, stop = amount(20, 4), installation.container, threading.Event()
+    swaps, container, stop = amount(20, 3), installation.container, threading.Event()
     run_id = make_run(container, "swapped", CLUSTERS, QUERIES)
     until_shown(container)
     readers = [Reader(installation.urls[number % 2], run_id, stop) for number in range(READERS)]

@@ -76,7 +76,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served") / "disk"
-    with small_file_system(folder) as mounted, serving(folder / "home", LMSYS_WAIT_TIMEOUT="0.5") as server:
+    with small_file_system(folder) as mounted, serving(folder / "home", LMSYS_WAIT_TIMEOUT="0.1") as server:
         yield Served(server, nursery, mounted=mounted)
 
 

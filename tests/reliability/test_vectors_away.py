@@ -169,7 +169,7 @@ def test_commands_go_on_without_a_vector_store_and_its_points_catch_up(
     server: str, tmp_path: Path, amount: Amount, say: Say
 ) -> None:
     """Embedded and by a server at the same time."""
-    seconds = amount(60, 3)
+    seconds = amount(60, 2)
     with ExitStack() as stack:
         outages = [stack.enter_context(one(server, tmp_path)) for one in (a_folder, a_server)]
         for one in outages:
