@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -62,16 +63,20 @@ def _check(sample: Sample, given: AgglomerativeParameters) -> None:
 
 
 def _fit(rows: Vectors, given: AgglomerativeParameters) -> Labels:
+    from scipy.cluster.hierarchy import ClusterWarning
     from sklearn.cluster import AgglomerativeClustering
 
     if len(rows) < 2:
         return np.zeros(len(rows), dtype=np.int32)
-    found = AgglomerativeClustering(
+    model = AgglomerativeClustering(
         n_clusters=given.n_clusters,
         distance_threshold=given.distance_threshold,
         linkage=given.linkage,
         metric="euclidean" if given.linkage == "ward" else "cosine",
-    ).fit(rows)
+    )
+    with warnings.catch_warnings():  # as many rows as columns may look like a matrix of distances
+        warnings.simplefilter("ignore", ClusterWarning)
+        found = model.fit(rows)
     labels: Labels = found.labels_.astype(np.int32)
     return labels
 
