@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=150)
     parser.add_argument("--leave-out", default="oos", help="rows of this label are left out")
     given = parser.parse_args()
-    rows = [row for row in _rows(given.file) if row["label"] != given.leave_out]
+    rows = [row for row in labelled_rows(given.file) if row["label"] != given.leave_out]
     with tempfile.TemporaryDirectory(prefix="lmsys-quality-") as folder:
         file = Path(folder) / "rows.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -60,7 +60,7 @@ def measure(server: Server, file: Path, clusters: int) -> dict[str, Any]:
     }
 
 
-def _rows(file: Path) -> list[dict[str, Any]]:
+def labelled_rows(file: Path) -> list[dict[str, Any]]:
     data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     return [json.loads(line) for line in data.splitlines()]
 

@@ -745,3 +745,12 @@ def test_as_found_without_edits_is_the_run() -> None:
     story = plain()
     assert as_found(story.run, {}) == (story.run.partition, [0, 1, 2])
     assert not Changes.composed([])
+
+
+def test_a_deleted_cluster_that_is_part_of_another_needs_a_decision() -> None:
+    older = Story([0] * 4 + [1] * 2 + [2] * 4).edit(lambda run: run.delete(1, None))
+    _, _, reasons = outcome(carried(older, Story([0] * 6 + [1] * 4, 2)))
+    assert reasons == [
+        "it was deleted there; cluster 0 has most of it here, together with others,"
+        " and no cluster is deleted unasked"
+    ]

@@ -263,8 +263,8 @@ class CarryOver:
             return f"it was deleted there; it is in clusters {', '.join(names)} here" if names else None
         self._gone.add(old)
         continues = there in (NOISE, self.heir.get(old))
-        how = "continues it" if continues else "has it, together with others"
-        return f"it was deleted there; cluster {there} {how} here, and no cluster is deleted unasked"
+        how = "continues it here" if continues else "has most of it here, together with others"
+        return f"it was deleted there; cluster {there} {how}, and no cluster is deleted unasked"
 
     # --- what lives on, and what is free to be changed
 
