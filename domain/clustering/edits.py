@@ -177,8 +177,9 @@ class CarriedOver(EditsGrouped):
 
     `from_edits`: for each of `edits` its version in the other run; `already`: edits there that were so here
     without doing, be it not in full; `undecided`: those that could not be made again, or not in full, each
-    with its version there and the reason. `lineage`: which clusters became which, with the evidence; `heirs`: pairs of a
-    cluster there and the one that continues it here (null: none does), where that is not as in the lineage.
+    with its version there and the reason. `lineage`: which clusters became which, with the evidence; `heirs`:
+    pairs of a cluster there and the one that continues it here (null: none does), where that is not as in the
+    lineage.
     """
 
     TOPIC = "curation.carried_over"
