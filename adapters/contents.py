@@ -175,7 +175,6 @@ class PostgresContents:
             )
             return {query_id: unpack(body) for query_id, body in cursor}
 
-
     def tidy(self) -> None:
         """Statistics have samples of texts, and an index has words, until their table is vacuumed."""
         with psycopg.connect(self._database.url, autocommit=True, application_name="lmsys-tidy") as alone:
