@@ -30,7 +30,7 @@ Kind = Literal["continuation", "split", "merge", "birth", "death"]
 THRESHOLD = 0.3
 """The least score of a continuation. Of two clusters of equal size it asks that they share 46%.
 
-Measured (docs/carry-over.md): pairs that score more are mostly right, those that score less are mostly not.
+Measured (docs/carry-over.md): pairs that score more are mostly right, those that score less as often not.
 """
 
 MOST = 0.5
