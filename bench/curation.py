@@ -1,18 +1,44 @@
-"""What curation costs on a run of this size: edits, undo of many at once, states of before, diff."""
+"""What curation costs on a large run: `python -m bench.curation --home DIR RUN OTHER_RUN`.
+
+The home is one that has been filled, by `lmsys load` and `lmsys cluster`; both runs are of the same data set. The
+runs are edited: give it a copy.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import time
+from pathlib import Path
 from typing import Any
 
-from bench.server import Server, percentiles
+from bench.limits import plain_update_ms
+from bench.server import Server, percentiles, running
 
 EDITS = 200
 MANY = 10_000
-"""Queries of a bulk move; edits of a long history."""
+"""Queries of a bulk move; edits of a long history, where no other number is given."""
 
 COLD = 20
 """States of before that nobody has asked for: each is read from the log."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.curation", description=__doc__)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("run")
+    parser.add_argument("other")
+    parser.add_argument("--history", type=int, default=MANY, help="edits before states of before are read")
+    given = parser.parse_args()
+    with running(given.home) as server:
+        figures: dict[str, Any] = {"edit_ms": edit_ms(server, given.run)}
+        figures["plain_update_ms"] = plain_update_ms(server.database_url)
+        figures["bulk_ms"] = bulk_ms(server, given.run)
+        positions = long_history(server, given.run, given.history)
+        figures["past_ms"] = past_ms(server, given.run, positions)
+        figures["diff_ms"] = diff_ms(server, given.run, given.other, positions)
+        figures["peak_memory_mb"] = server.peak_memory_mb()
+    print(json.dumps(figures, indent=2))  # noqa: T201
 
 
 def edit_ms(server: Server, run_id: str) -> dict[str, dict[str, float]]:
@@ -50,14 +76,14 @@ def bulk_ms(server: Server, run_id: str) -> dict[str, float]:
     return took
 
 
-def long_history(server: Server, run_id: str) -> list[int]:
-    """10,000 edits of one query each; returns the ids of some of them, spread over all."""
-    ids = member_ids(server, run_id, 3, MANY)
+def long_history(server: Server, run_id: str, edits: int) -> list[int]:
+    """So many edits of one query each; returns the ids of some of them, spread over all."""
+    ids = member_ids(server, run_id, 3, edits)
     kept = []
-    for number in range(MANY):
+    for number in range(edits):
         query_id, cluster_id = ids[number % len(ids)], 4 + number // len(ids) % 3
         answer = edit(server, f"/queries/{query_id}/move", run_id, {"to_cluster_id": cluster_id})
-        if number % (MANY // (COLD + 2)) == 0:
+        if number % max(edits // (COLD + 2), 1) == 0:
             kept.append(int(answer.json()["edit_id"]))
     return kept
 
@@ -111,3 +137,7 @@ def edit(server: Server, path: str, run_id: str, body: dict[str, Any]) -> Any:  
 
 def _ms(begun: float) -> float:
     return round((time.perf_counter() - begun) * 1000, 1)
+
+
+if __name__ == "__main__":
+    main()
