@@ -1,7 +1,7 @@
 """What curation costs on a large run: `python -m bench.curation --home DIR RUN OTHER_RUN`.
 
-The home is one that has been filled, by `lmsys load` and `lmsys cluster`; both runs are of one data set. They are
-edited: give it a copy.
+The home is one that has been filled, by `lmsys load` and `lmsys cluster`; both runs are of one data set. They
+are edited: give it a copy.
 """
 
 from __future__ import annotations
