@@ -16,7 +16,7 @@ from tests.reliability.installation import (
     make_run,
 )
 
-EDITORS, QUERIES = 4, 80
+EDITORS, QUERIES = 2, 80
 BUDGET_S = 180.0
 """So long at most, however slowly an API starts. 200 kills were seen to take 104 s."""
 
@@ -31,7 +31,7 @@ def test_edits_whose_api_is_killed_are_there_once(
     with editing(installation.urls, url, run_id, EDITORS) as editors:
         while kills < wanted and time.monotonic() - begun < BUDGET_S:
             api = installation.apis[kills % 2]
-            time.sleep(chance.uniform(0, 0.2))
+            time.sleep(chance.uniform(0, 0.15))
             api.kill()
             api.start()
             api.wait()

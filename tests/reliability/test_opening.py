@@ -21,7 +21,7 @@ from tests.reliability.processes import process
 @pytest.fixture
 def empty(server: str, amount: Amount) -> list[str]:
     """URLs of databases without a table."""
-    names = [f"e{uuid4().hex}" for _ in range(amount(3, 1))]
+    names = [f"e{uuid4().hex}" for _ in range(amount(2, 1))]
     with psycopg.connect(server, autocommit=True) as connection:
         for name in names:
             connection.execute(f"CREATE DATABASE {name} STRATEGY FILE_COPY")

@@ -82,7 +82,7 @@ class Outage:
         make_run(self.container, "away", 3, 200)
         self.embed(SPACES[0])
         self.container.listen()
-        self.container.follow(*READ_MODELS, self.container.search)
+        self.container.follow(*READ_MODELS, self.container.policies, self.container.search)
         until(self.reached, "all is projected")
         assert self.container.read_models.health()["vectors"]["status"] == "ok"
 
