@@ -18,7 +18,7 @@ demo: setup ## load, cluster and name a sample, then serve it
 	$(BIN)/lmsys demo $(ARGS)
 
 test: setup ## run the tests: make test ARGS="-k merge"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 reliability: setup ## kill, cut off, fill up: the long form of tests/reliability, 10 minutes at most
 	$(BIN)/python -m pytest tests/reliability --long --session-timeout=600 $(ARGS)

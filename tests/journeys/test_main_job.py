@@ -89,8 +89,11 @@ def test_from_a_file_to_a_rebuild_over_http(running: Server, tmp_path: Path) -> 
     history = http.get(f"/api/curation/clusters/{refunds}/history", params=at).json()["items"]
     assert [one["edit_type"] for one in history] == ["move", "rename"]
     assert (history[1]["editor"], history[1]["reason"]) == ("ann", "what support calls it")
-    cluster = http.get(f"/api/clustering/runs/{run_id}/clusters/{refunds}", params={"min_position": position})
-    assert cluster.json()["cluster"]["num_queries"] == 101
+    shown = f"/api/clustering/runs/{run_id}/clusters/{refunds}"
+    assert http.get(shown, params={"min_position": position}).json()["cluster"]["num_queries"] == 101
+    bad, version = f"/api/curation/runs/{run_id}/select-bad-clusters", moved.json()["version"]
+    running.until(lambda: http.get(bad).json()["measured_version"] >= version, "measures follow")
+    cluster = http.get(shown)
 
     def found_by_its_new_title() -> bool:
         hits = http.get("/api/search/clusters", params={"text": "Refunds", "run_id": run_id}).json()["items"]
@@ -101,7 +104,7 @@ def test_from_a_file_to_a_rebuild_over_http(running: Server, tmp_path: Path) -> 
     verified = http.post("/api/projections/all/verify").json()
     assert verified["equal"], verified
     assert http.post("/api/projections/all/rebuild").status_code == 200
-    assert http.get(f"/api/clustering/runs/{run_id}/clusters/{refunds}").json() == cluster.json()
+    assert http.get(shown).json() == cluster.json()
     assert http.post("/api/projections/all/verify").json()["equal"]
 
 
