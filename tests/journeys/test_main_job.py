@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.journeys.conftest import Server, jsonl, rows
 
 
@@ -43,6 +45,10 @@ def named(server: Server, run_id: str) -> str:
         lambda: server.http.get(f"/api/summaries/{summary}").json()["status"] == "completed", "named"
     )
     return summary
+
+
+def measured_version(http: httpx.Client, run_id: str) -> int:
+    return int(http.get(f"/api/curation/runs/{run_id}/select-bad-clusters").json()["measured_version"])
 
 
 def test_from_a_file_to_a_rebuild_over_http(running: Server, tmp_path: Path) -> None:
@@ -91,8 +97,7 @@ def test_from_a_file_to_a_rebuild_over_http(running: Server, tmp_path: Path) -> 
     assert (history[1]["editor"], history[1]["reason"]) == ("ann", "what support calls it")
     shown = f"/api/clustering/runs/{run_id}/clusters/{refunds}"
     assert http.get(shown, params={"min_position": position}).json()["cluster"]["num_queries"] == 101
-    bad, version = f"/api/curation/runs/{run_id}/select-bad-clusters", moved.json()["version"]
-    running.until(lambda: http.get(bad).json()["measured_version"] >= version, "measures follow")
+    running.until(lambda: measured_version(http, run_id) >= moved.json()["version"], "measures follow")
     cluster = http.get(shown)
 
     def found_by_its_new_title() -> bool:
