@@ -207,9 +207,10 @@ def list_moved(
 
 
 def _sides(seen: Seen, from_: str, to: str) -> tuple[Side, Side]:
+    """Now is the head of the log: who asks has perhaps just made an edit."""
+    now = seen.container.store.head()
     sides = [
-        seen.container.differences.side(given, name, seen.reached)
-        for name, given in (("from", from_), ("to", to))
+        seen.container.differences.side(given, name, now) for name, given in (("from", from_), ("to", to))
     ]
     wait_for(seen.container, max(side.position for side in sides))
     return sides[0], sides[1]
