@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -231,17 +232,25 @@ def test_a_deep_home_gets_a_short_socket_and_a_closed_one_stays_closed(tmp_path:
     folder.rmdir()
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Where a socket may lie whatever the tests are called: its path has at most 107 bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 def test_a_socket_folder_that_somebody_else_has_made_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr("adapters.postgres._LONGEST_SOCKET", len(str(tmp_path)) + 40)
-    home = tmp_path / ("deep" * 20)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(short_path))
+    monkeypatch.setattr("adapters.postgres._LONGEST_SOCKET", len(str(short_path)) + 40)
+    home = short_path / ("deep" * 20)
     made = start_embedded(home)
     folder = Path(parse_qs(urlsplit(made.url).query)["host"][0])
     made.stop()
     folder.rmdir()
-    folder.symlink_to(tmp_path)
+    folder.symlink_to(short_path)
 
     with pytest.raises(Unavailable, match="is not ours"):
         start_embedded(home)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +47,8 @@ def edit_at_random(installation: Installation, run_id: str, seed: int) -> Callab
     def act(number: int, http: httpx.Client) -> list[int]:
         chance, statuses = random.Random(f"{seed} {number}"), []
         url = installation.urls[number % 2]
-        seen = http.get(f"{url}/api/clustering/runs/{run_id}").headers["ETag"]
+        while not (seen := http.get(f"{url}/api/clustering/runs/{run_id}").headers.get("ETag", "")):
+            time.sleep(0.1)
         for _ in range(EDITS):
             path, body = f"clusters/{chance.randrange(CLUSTERS)}/rename", {"title": f"{chance.random()}"}
             if chance.random() < 0.7:
