@@ -135,9 +135,8 @@ def present_centroids(
     """
     tally = Tally([one for one in run.clusters if one >= 0], space.dimension)
     for ids, vectors in embeddings.source(run.dataset, space, up_to).chunks():
-        places, missing = run.partition.places(ids)
-        known = ~np.isin(ids, missing) if missing else slice(None)
-        tally.add(run.partition.labels[places], vectors[known])
+        rows, labels = run.partition.among(ids)
+        tally.add(labels, vectors[rows])
     centroids = tally.centroids()
     directed = centroids.any(axis=1)
     if not directed.any():

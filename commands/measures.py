@@ -62,9 +62,8 @@ def run_measure(run_id: str, *, bus: Bus, store: EventStore, embeddings: Embeddi
     space = Space(**(run.space or {}))
     tally = Tally(there, space.dimension)
     for ids, vectors in _members(run, there, embeddings, space):
-        places, missing = run.partition.places(ids)
-        known = ~np.isin(ids, missing) if missing else slice(None)
-        tally.add(run.partition.labels[places], vectors[known])
+        rows, labels = run.partition.among(ids)
+        tally.add(labels, vectors[rows])
     sizes = run.partition.sizes()
     clusters = [
         {"cluster_id": one, "size": sizes.get(one, 0), "cohesion": cohesion}

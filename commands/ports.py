@@ -86,6 +86,9 @@ class EventStore(Protocol):
     def positions(self, kind: type[Aggregate], name: str, versions: Iterable[int]) -> dict[int, int]:
         """Version → position in the log."""
 
+    def types(self, kind: type[Aggregate], name: str, versions: Iterable[int]) -> dict[int, str]:
+        """Version → topic of its event, without reading what the event holds."""
+
     def version_at(self, kind: type[Aggregate], name: str, position: int) -> int:
         """The version that a stream had when the log was at this position; 0 before its first event."""
 

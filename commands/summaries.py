@@ -28,6 +28,7 @@ from commands.ports import (
 from domain.base import Conflict, Invalid
 from domain.clustering import ClusteringRun, Partition
 from domain.content import decode_content
+from domain.measures import Tally
 from domain.search import TitleIndex
 from domain.summaries import SummaryRun, without_quotations
 from domain.values import Space, digest
@@ -223,19 +224,18 @@ def central_queries(vectors: VectorSource, partition: Partition, most: int) -> d
 
     Two passes over the vectors; what is held are the means and `most` candidates a cluster.
     """
-    clusters = sorted(partition.sizes())
-    index = {cluster_id: at for at, cluster_id in enumerate(clusters)}
-    sums = np.zeros((len(clusters), vectors.dimension), np.float64)
+    tally = Tally(partition.sizes(), vectors.dimension)
     for ids, chunk in vectors.chunks():
-        at, rows = _rows(partition, ids, index)
-        np.add.at(sums, at, chunk[rows])
-    means = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-    best: dict[int, list[tuple[float, int]]] = {cluster_id: [] for cluster_id in clusters}
+        rows, labels = partition.among(ids)
+        tally.add(labels, chunk[rows])
+    clusters, centroids = tally.cluster_ids, tally.centroids()
+    best: dict[int, list[tuple[float, int]]] = {cluster_id: [] for cluster_id in clusters.tolist()}
     for ids, chunk in vectors.chunks():
-        at, rows = _rows(partition, ids, index)
-        nearness = np.einsum("ij,ij->i", chunk[rows], means[at].astype(np.float32))
+        rows, labels = partition.among(ids)
+        at = np.searchsorted(clusters, labels)
+        nearness = np.einsum("ij,ij->i", chunk[rows], centroids[at])
         for place, top in _nearest_of_each(at, nearness, most):
-            found = best[clusters[place]]
+            found = best[int(clusters[place])]
             found += zip((-nearness[top]).tolist(), ids[rows[top]].tolist(), strict=True)
             found.sort()
             del found[most:]
@@ -248,14 +248,6 @@ def _nearest_of_each(at: Any, nearness: Any, most: int) -> Iterator[tuple[int, A
     places, starts = np.unique(at[order], return_index=True)
     for place, group in zip(places.tolist(), np.split(order, starts[1:]), strict=False):
         yield place, group[:most]
-
-
-def _rows(partition: Partition, ids: Any, index: Mapping[int, int]) -> tuple[Any, Any]:  # noqa: ANN401
-    """Which rows of a chunk are in the partition, and at which place of `index` their cluster stands."""
-    places, missing = partition.places(ids)
-    rows = np.flatnonzero(~np.isin(ids, missing)) if missing else np.arange(len(ids))
-    keys = np.array(sorted(index), np.int64)
-    return np.searchsorted(keys, partition.labels[places]), rows
 
 
 def title_text(title: str | None, description: str | None) -> str:

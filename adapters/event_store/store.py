@@ -184,6 +184,10 @@ class PostgresEventStore:
         sql = "SELECT version, position FROM log.events WHERE stream = %s AND version = ANY(%s)"
         return dict(self._rows(sql, [kind.stream(name), list(versions)]))
 
+    def types(self, kind: type[Aggregate], name: str, versions: Iterable[int]) -> dict[int, str]:
+        sql = "SELECT version, type FROM log.events WHERE stream = %s AND version = ANY(%s)"
+        return dict(self._rows(sql, [kind.stream(name), list(versions)]))
+
     def version_at(self, kind: type[Aggregate], name: str, position: int) -> int:
         sql = (
             "SELECT version FROM log.events WHERE stream = %s AND position <= %s"

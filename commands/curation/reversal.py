@@ -81,8 +81,8 @@ def numbered(store: EventStore, run_id: str, versions: Iterable[int]) -> list[di
     """Edits as a caller knows them: id, version, kind; in the order given."""
     wanted = list(versions)
     ids = store.positions(ClusteringRun, run_id, wanted)
-    events = store.events(ClusteringRun, run_id, wanted)
-    return [{"edit_id": ids[one], "version": one, "edit_type": events[one].KIND} for one in wanted]
+    types = store.types(ClusteringRun, run_id, wanted)
+    return [{"edit_id": ids[one], "version": one, "edit_type": _KINDS[types[one]]} for one in wanted]
 
 
 def _blocked(cmd: ReverseEdit, plan: Plan, blocking: list[dict[str, Any]]) -> DomainError:
@@ -138,5 +138,7 @@ def _blockers(store: EventStore, run: ClusteringRun, version: int, state: str) -
         return []
     return [*plan.refused, *plan.blockers]
 
+
+_KINDS = {kind.TOPIC: kind.KIND for kind in ClusteringRun.EDITS}
 
 HANDLERS: dict[type, Handler] = {ReverseEdit: reverse_edit}

@@ -77,6 +77,12 @@ class Partition:
         inside[inside] = self.query_ids[at[inside]] == wanted[inside]
         return at[inside], wanted[~inside].tolist()
 
+    def among(self, query_ids: QueryIds) -> tuple[np.ndarray[Any, np.dtype[np.int64]], Labels]:
+        """Which of these ids are here, by their place in what is given, and the labels of those."""
+        at, missing = self.places(query_ids)
+        rows = np.flatnonzero(~np.isin(query_ids, missing)) if missing else np.arange(len(query_ids))
+        return rows, cast(Labels, self.labels[at])
+
     def cluster_of(self, query_id: int) -> int | None:
         """None for a query that is not here, also for a number that no query can have."""
         if not 0 <= query_id < 2**63:
