@@ -1,0 +1,5 @@
+"""Language models of all providers behind one port."""
+
+from adapters.language_models.port import Answer, LanguageModel, LanguageModels, Question
+
+__all__ = ["Answer", "LanguageModel", "LanguageModels", "Question"]
