@@ -46,10 +46,10 @@ def carry_over_stage(server: Server, run_id: str, clusters: int, edits: int) -> 
     newer = _clustered_again(server, clusters)
     made = _curate(server, run_id, clusters, edits)
     path, body = f"/api/curation/runs/{newer}/carry-over", {"from_run_id": run_id}
-    dry_s, _ = _timed(server, path, {**body, "dry_run": True})
-    carry_s, answer = _timed(server, path, body)
-    again_s, _ = _timed(server, path, body)
-    undo_s, _ = _timed(server, f"/api/curation/edits/{answer['edit_id']}/undo", {})
+    dry_s, _ = server.timed_post(path, {**body, "dry_run": True})
+    carry_s, answer = server.timed_post(path, body)
+    again_s, _ = server.timed_post(path, body)
+    undo_s, _ = server.timed_post(f"/api/curation/edits/{answer['edit_id']}/undo", {})
     return {
         "edits": made,
         "carried": len({one["edit_id"] for one in answer["carried"]}),
@@ -120,12 +120,6 @@ def _curate(server: Server, run_id: str, clusters: int, edits: int) -> int:
             case _:
                 edit(server, f"/clusters/{at}/flags", run_id, {"flags": [f"look {number}"]})
     return edits
-
-
-def _timed(server: Server, path: str, body: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-    begun = time.perf_counter()
-    answer: dict[str, Any] = server.client.post(path, json=body).raise_for_status().json()
-    return round(time.perf_counter() - begun, 2), answer
 
 
 if __name__ == "__main__":

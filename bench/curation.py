@@ -37,6 +37,7 @@ def main() -> None:
         positions = long_history(server, given.run, given.history)
         figures["past_ms"] = past_ms(server, given.run, positions)
         figures["diff_ms"] = diff_ms(server, given.run, given.other, positions)
+        figures["carry_over_s"] = carry_over_s(server, given.run, given.other)
         figures["peak_memory_mb"] = server.peak_memory_mb()
     print(json.dumps(figures, indent=2))  # noqa: T201
 
@@ -114,6 +115,16 @@ def diff_ms(server: Server, run_id: str, other: str, positions: list[int]) -> di
         server.client.get("/api/curation/diff", params={"from": before, "to": after}).raise_for_status()
         took[name] = _ms(begun)
     return took
+
+
+def carry_over_s(server: Server, run_id: str, other: str) -> dict[str, float]:
+    """All edits of a run made again on the other, until the read models show them; and the undo of that."""
+    path, body = f"/api/curation/runs/{other}/carry-over", {"from_run_id": run_id}
+    dry_run, _ = server.timed_post(path, {**body, "dry_run": True})
+    carried, answer = server.timed_post(path, body)
+    undo, _ = server.timed_post(f"/api/curation/edits/{answer['edit_id']}/undo", {})
+    edits = len({one["edit_id"] for one in answer["carried"]})
+    return {"edits": edits, "dry_run": dry_run, "carried": carried, "undo": undo}
 
 
 def member_ids(server: Server, run_id: str, cluster_id: int, most: int) -> list[int]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -36,6 +37,12 @@ class Server:
                 status = Path(f"/proc/{process}/status").read_text()
                 peaks[found[1]] = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024  # type: ignore[index]
         return peaks
+
+    def timed_post(self, path: str, body: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        """Seconds until the answer, and the answer."""
+        begun = time.perf_counter()
+        answer: dict[str, Any] = self.client.post(path, json=body).raise_for_status().json()
+        return round(time.perf_counter() - begun, 2), answer
 
     def wait_for_read_models(self) -> None:
         wait_until(

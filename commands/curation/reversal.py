@@ -33,6 +33,8 @@ def reverse_edit(cmd: ReverseEdit, store: EventStore) -> Outcome:
     run = load_for_edit(store, run_id)
     if version is None:
         version = run.history.last_undone() if cmd.redo else run.history.last()
+    elif not run.history.meant(version, redo=cmd.redo)[0]:
+        raise Conflict(f"edit {cmd.edit_id} is {'not undone' if cmd.redo else 'not in force any more'}")
     plan = plan_for(store, run, version, redo=cmd.redo)
     if blocking := plan.refused or (plan.blockers if not cmd.cascade and not cmd.dry_run else []):
         raise _blocked(cmd, plan, numbered(store, run_id, blocking))

@@ -294,6 +294,15 @@ def test_an_edit_is_undone_by_its_id(container: Container, run_id: str) -> None:
     assert title(container, run_id) == "Tax"
 
 
+def test_what_is_undone_already_is_named_as_the_caller_knows_it(container: Container, run_id: str) -> None:
+    (edit,) = renamed(container, run_id, "Tax")
+    with pytest.raises(Conflict, match=f"edit {edit} is not undone"):
+        container.bus.handle(ReverseEdit(edit_id=edit, redo=True))
+    container.bus.handle(ReverseEdit(edit_id=edit))
+    with pytest.raises(Conflict, match=f"edit {edit} is not in force any more"):
+        container.bus.handle(ReverseEdit(edit_id=edit, cascade=True, dry_run=True))
+
+
 def test_what_stands_in_the_way_is_named_and_goes_along_when_asked(container: Container, run_id: str) -> None:
     first, second = renamed(container, run_id, "Tax", "Law")
     words = rf"cannot be undone alone: 1 edit came later and touched the same.*: {second} \(rename\)"
