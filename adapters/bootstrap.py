@@ -30,7 +30,18 @@ from adapters.time_travel import Differences, TimeTravel
 from adapters.uploads import keep_upload
 from adapters.vectors import VectorStore, make_vectors
 from adapters.verification import Verification
-from commands import access, clustering, curation, datasets, embedding, extension, measures, summaries, tags
+from commands import (
+    access,
+    clustering,
+    curation,
+    datasets,
+    embedding,
+    extension,
+    measures,
+    summaries,
+    tags,
+    templates,
+)
 from commands.bus import Bus, Handler
 from commands.ports import Receipt
 from projections.base import Projection
@@ -46,6 +57,7 @@ HANDLERS: dict[type, Handler] = {
     **measures.HANDLERS,
     **summaries.HANDLERS,
     **tags.HANDLERS,
+    **templates.HANDLERS,
 }
 log = structlog.get_logger()
 

@@ -29,6 +29,7 @@ from projections.measures import MeasuresProjection
 from projections.proposals import ProposalsProjection
 from projections.summaries import SummariesProjection
 from projections.tags import TagsProjection
+from projections.templates import TemplatesProjection
 
 log = structlog.get_logger()
 
@@ -42,6 +43,7 @@ READ_MODELS: tuple[Projection, ...] = (
     JobsProjection(),
     AccessProjection(),
     TagsProjection(),
+    TemplatesProjection(),
 )
 FOLLOWED: tuple[MetaData, ...] = (*(one.tables for one in READ_MODELS), search.tables)
 """Everything that a client may wait for."""

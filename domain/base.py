@@ -81,6 +81,8 @@ class Context:
     """Whose keys these are: two holders of API keys may choose the same one."""
     expected_version: int | None = None
     """The version of the aggregate that the caller has seen (If-Match)."""
+    expected_hash: str | None = None
+    """The same of a template, whose ETag is the hash of what it says."""
 
     def __post_init__(self) -> None:
         """Raises Invalid for a reason that cannot be kept; the rest are headers, which are checked there."""

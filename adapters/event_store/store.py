@@ -23,7 +23,7 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import Environment, register_topic
 
-from adapters.contents import erase, store_contents, store_conversations
+from adapters.contents import erase, fetch_contents, store_contents, store_conversations
 from adapters.database import Database
 from adapters.event_store.recorder import APPEND_LOCK, LogRecorder, SnapshotRecorder, Write
 from commands.ports import Outcome, Receipt
@@ -36,6 +36,7 @@ from domain.proposals import Proposal
 from domain.search import TitleIndex
 from domain.summaries import SummaryRun
 from domain.tags import Tag
+from domain.templates import Template
 
 log = structlog.get_logger()
 A = TypeVar("A", bound=Aggregate)
@@ -48,6 +49,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Proposal,
     SummaryRun,
     Tag,
+    Template,
     TitleIndex,
 )
 register_topic(ClusteringRun.Snapshot.TOPIC, ClusteringRun.Snapshot)
@@ -158,9 +160,17 @@ class PostgresEventStore:
 
     def _get(self, stream: str, version: int | None) -> Any:  # noqa: ANN401
         try:
-            return self.application.repository.get(stream, version=version)
+            found: Any = self.application.repository.get(stream, version=version)
         except AggregateNotFoundError:
             return None
+        if isinstance(found, Template):
+            self._recall(found)
+        return found
+
+    def _recall(self, template: Template) -> None:
+        """Give it its contents, which lie beside the log, where their examples can be erased."""
+        with self.database.connection() as connection:
+            template.recall(fetch_contents(connection, list(template.addresses())))
 
     def head(self) -> int:
         return self.application.recorder.max_notification_id() or 0
@@ -221,6 +231,11 @@ class PostgresEventStore:
                 [ClusteringRun.Created.TOPIC, dataset],
             ).fetchall()
         return [row[0] for row in rows]
+
+    def templates_with_examples(self) -> list[str]:
+        kinds = [one.TOPIC for one in (Template.Created, Template.Revised, Template.LabelsMigrated)]
+        sql = "SELECT DISTINCT stream FROM log.events WHERE type = ANY(%s) AND (data ->> 'examples')::int > 0"
+        return sorted(row[0].partition("/")[2] for row in self._rows(sql, [kinds]))
 
     def reserve_query_ids(self, count: int) -> int:
         with self.database.connection() as connection:

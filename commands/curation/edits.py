@@ -193,7 +193,7 @@ def done(run: ClusteringRun, answer: dict[str, Any], cmd: Edit) -> Outcome:
 def load_for_edit(store: EventStore, run_id: str) -> ClusteringRun:
     """The run, if it can be edited and is still the one that the caller has seen (If-Match)."""
     run = store.load(ClusteringRun, run_id)
-    expected = context.get().expected_version
+    expected = context.get().expected_hash or context.get().expected_version
     if expected is not None and expected != run.version:
         raise Stale(
             f"run {run_id} is at version {run.version}, not {expected}; read it again",

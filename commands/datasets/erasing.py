@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from commands.ports import Contents, Erasure, EventStore, Outcome
+from commands.ports import Contents, Erasure, EventStore, NewConversation, Outcome
 from domain.base import Invalid, NotFound, context
 from domain.clustering import ClusteringRun
 from domain.content import decode_content, decode_manifest
 from domain.datasets import Dataset, Erased
+from domain.templates import Template
 from domain.values import digest
 
 
@@ -54,15 +55,36 @@ def erase_conversation(cmd: EraseConversation, store: EventStore, contents: Cont
         if run.status != "retired":
             run.erase(np.array(query_ids, np.int64))
     changed = [run for run in runs if run.pending_events]
+    templates, instead = _without_examples(query_ids, _alone(texts, present, contents), store)
     erasure = Erasure(
         dataset=cmd.dataset,
         conversation_id=cmd.conversation_id,
         query_id=query_ids[-1],
-        contents=[one.content for one in copies],
+        contents=[*(one.content for one in copies), *instead],
         texts=sorted(texts),
     )
     answer = _answer(cmd, dataset.erased[cmd.conversation_id], runs)
-    return Outcome((dataset, *changed), answer, erasure=erasure)
+    kept = {digest(body): body for body in instead.values()}
+    return Outcome((dataset, *changed, *templates), answer, contents=kept, erasure=erasure)
+
+
+def _alone(texts: set[bytes], present: NewConversation | None, contents: Contents) -> set[bytes]:
+    """The texts that no other conversation has: an example of these words can only be of this one."""
+    own = present.text if present else None
+    return {text for text in texts if contents.holders([text]) == (text == own)}
+
+
+def _without_examples(
+    query_ids: list[int], texts: set[bytes], store: EventStore
+) -> tuple[list[Template], dict[bytes, bytes]]:
+    """The templates that leave out what the person said, and address → body in place of what lies there."""
+    instead: dict[bytes, bytes] = {}
+    changed = []
+    for template in (store.load(Template, one) for one in store.templates_with_examples()):
+        if contents := template.erase_examples(query_ids, texts):
+            changed.append(template)
+            instead |= {bytes.fromhex(was): now.body for was, now in contents.items()}
+    return changed, instead
 
 
 def _copies(

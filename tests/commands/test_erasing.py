@@ -12,12 +12,15 @@ from adapters.bootstrap import Container
 from commands.curation import MoveQueries, ReverseEdit
 from commands.datasets import EraseConversation
 from commands.embedding import RecordEmbedded
+from commands.templates import PutTemplate
 from domain.base import Invalid, NotFound, context
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.templates import Example, Label, Template, TemplateContent
 from domain.values import ERASED, digest
 from projections.clustering import clusters, memberships
 from projections.datasets import datasets, queries
+from projections.templates import versions
 from tests.runs import SPACE
 from tests.stories import (
     clear,
@@ -173,6 +176,39 @@ def clear_ended(container: Container, dataset: str) -> None:
     for job_id in container.store.load(Dataset, dataset).jobs:
         container.bus.handle(EndLoad(dataset=dataset, job_id=job_id))
     clear(container, dataset)
+
+
+def test_examples_of_templates_go_with_it(container: Container) -> None:
+    (first, _) = bring(container, "a", x="secret", y="shared")
+    bring(container, "b", y="shared")
+    examples = (
+        Example("shortened", "l", query_id=first),
+        Example("secret", "l"),
+        Example("shared", "l"),
+        Example("mine", "l"),
+    )
+    was = TemplateContent("T", (Label("l"),), examples=examples)
+    container.bus.handle(PutTemplate(content=was))
+    container.bus.handle(PutTemplate(content=replace(was, description="x")))
+    container.bus.handle(PutTemplate(content=TemplateContent("U", (Label("l"),))))
+    project(container)
+    erase(container, "a", "x")
+    erase(container, "a", "y")
+    now = container.store.load(Template, "t")
+    for number in (1, 2):
+        assert [one.text for one in now.at(number).examples] == ["shared", "mine"], "another has said it, too"
+    assert now.version_with(was.template_hash) == 1
+    assert container.contents.get([bytes.fromhex(was.template_hash)]) == {}
+    assert container.store.load(Template, "u").version == 1
+    project(container)
+    shown = {row["body"] for row in rows(container, versions, template_id="t")}
+    assert shown == {now.at(1).body.decode(), now.at(2).body.decode()}
+    assert [one for one in container.read_models.verify("templates") if not one["equal"]] == []
+    with container.database.connection() as connection:
+        logged_text = connection.execute("SELECT string_agg(data::text, '') FROM log.events").fetchone()
+    assert logged_text is not None
+    assert "secret" not in logged_text[0]
+    assert "shortened" not in logged_text[0]
 
 
 # --- read models and runs

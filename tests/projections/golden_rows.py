@@ -37,6 +37,8 @@ from adapters.settings import read_settings
 from docs.generate_events import recorded
 from domain.base import Aggregate
 from domain.content import encode_content, encode_manifest
+from domain.templates import Example, Label, TemplateContent
+from domain.values import digest
 from projections.base import BOOKKEEPING
 
 EVENTS = Path(__file__).parents[1] / "golden"
@@ -60,7 +62,15 @@ BODIES = [
     for n in range(3)
 ]
 DIGESTS = [bytes([n]) * 32 for n in range(1, 4)]
+LABELS = (Label("billing", "Invoices and refunds"), Label("login"))
+TEMPLATES = [
+    TemplateContent("Support", LABELS, examples=(Example("why was I charged twice?", "billing", None, 7),)),
+    TemplateContent("Support", LABELS, "What people ask for", prompt="Which of {labels} is it? {text}"),
+    TemplateContent("Support", (Label("payment", "Invoices and refunds"), Label("login"))),
+    TemplateContent("Support", LABELS),
+]
 CONTENTS = {
+    **{digest(one.body): one.body for one in TEMPLATES},
     **dict(zip(DIGESTS, BODIES, strict=True)),
     b"\xbb" * 32: encode_manifest(["c1", "c2", "c3"], DIGESTS),
     b"\xc0" * 32: np.eye(2, 4, dtype=np.float32).tobytes(),

@@ -16,11 +16,12 @@ class Label:
 
 @dataclass(frozen=True)
 class Example:
-    """A text that is labelled already."""
+    """A text that is labelled already. `query_id`: whose text it is, so that it goes when that is erased."""
 
     text: str
     label: str
     reasoning: str | None = None
+    query_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,26 @@ class TemplateContent:
     answer_schema: dict[str, Any] | None = None
 
     @property
+    def body(self) -> bytes:
+        """The canonical form, which lies beside the log under its SHA-256.
+
+        The order of labels, of examples and in the schema is part of it: a model may answer otherwise.
+        """
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+    @property
     def template_hash(self) -> str:
         """SHA-256 (hex) of the canonical form: the same content has the same hash, whoever wrote it."""
-        canonical = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return hashlib.sha256(self.body).hexdigest()
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return tuple(label.name for label in self.labels)
+
+    @classmethod
+    def decode(cls, body: bytes) -> TemplateContent:
+        """The content that has this canonical form."""
+        fields = json.loads(body)
+        labels = tuple(Label(**one) for one in fields.pop("labels"))
+        examples = tuple(Example(**one) for one in fields.pop("examples"))
+        return cls(labels=labels, examples=examples, **fields)
