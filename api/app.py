@@ -28,6 +28,7 @@ from api import (
     search,
     summaries,
     tags,
+    templates,
     verification,
 )
 from api.access import documented
@@ -48,6 +49,7 @@ GUARDED = (
     search,
     summaries,
     tags,
+    templates,
     verification,
 )
 PROBLEMS: dict[int | str, dict[str, Any]] = {

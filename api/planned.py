@@ -12,13 +12,6 @@ PLANNED = """
 POST /api/hierarchy
 GET /api/hierarchy
 GET /api/hierarchy/{hierarchy_run_id}
-GET /api/templates
-POST /api/templates
-GET /api/templates/{template_id}
-PUT /api/templates/{template_id}
-DELETE /api/templates/{template_id}
-POST /api/templates/sync
-GET /api/templates/{template_id}/export
 GET /api/classification/runs
 POST /api/classification/runs
 GET /api/classification/runs/{run_id}

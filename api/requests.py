@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 MUTATING = {"POST", "PUT", "PATCH", "DELETE"}
 QUIET = {*PUBLIC, "/metrics"}
 LONGEST_HEADER = 256
+HASH = re.compile(r"[0-9a-f]{64}")
+"""The ETag of what is told by its content, where that of others is a version."""
 
 seconds = Histogram(
     "lmsys_request_seconds", "Time of a request until its last byte", ["method", "route", "status"]
@@ -99,14 +102,19 @@ def request_hash(scope: Scope, body: bytes) -> str:
 
 
 def _context(headers: Headers) -> Context:
-    version = (headers.get("if-match") or "").strip().removeprefix("W/").strip('"')
+    seen = _etag(headers.get("if-match") or "")
     return Context(
         actor=headers.get("x-actor") or "anonymous",
         correlation_id=headers.get("x-correlation-id") or uuid4().hex,
         causation_id=headers.get("x-causation-id"),
         idempotency_key=headers.get("idempotency-key"),
-        expected_version=int(version) if version.isdecimal() else None,
+        expected_version=int(seen) if seen.isdecimal() and not HASH.fullmatch(seen) else None,
+        expected_hash=seen if HASH.fullmatch(seen) else None,
     )
+
+
+def _etag(header: str) -> str:
+    return header.strip().removeprefix("W/").strip('"')
 
 
 def _fault(headers: Headers) -> str | None:
@@ -115,7 +123,8 @@ def _fault(headers: Headers) -> str | None:
         if value is not None and not (0 < len(value) <= LONGEST_HEADER and value.isprintable()):
             return f"header {name}: 1 to {LONGEST_HEADER} printable characters"
     match = headers.get("if-match")
-    if match is not None and match != "*" and not match.strip().removeprefix("W/").strip('"').isdecimal():
+    seen = _etag(match or "")
+    if match is not None and match != "*" and not (seen.isdecimal() or HASH.fullmatch(seen)):
         return f"header if-match: {match!r} is no ETag of this API"
     length = headers.get("content-length")
     return f"header content-length: {length!r}" if length is not None and not length.isdecimal() else None

@@ -103,8 +103,17 @@ class Client:
         json = None if body is None else {**_given(body), **dict.fromkeys(null)}
         return self._json("POST", path, params or {}, if_match=if_match, endless=endless, json=json)
 
-    def delete(self, path: str, params: Params, body: Params | None = None) -> Answer:
-        return self._json("DELETE", path, params, json=body)
+    def put(self, path: str, body: Mapping[str, Any], *, if_match: str | None = None) -> Answer:
+        return self._json("PUT", path, {}, if_match=if_match, json=_given(body))
+
+    def delete(
+        self, path: str, params: Params, body: Params | None = None, *, if_match: str | None = None
+    ) -> Answer:
+        return self._json("DELETE", path, params, if_match=if_match, json=body)
+
+    def post_files(self, path: str, files: Sequence[tuple[str, Any]], params: Params) -> Answer:
+        """Small files, as multipart: a field, and name, content and type of each."""
+        return self._json("POST", path, params, files=list(files))
 
     def upload(self, path: str, name: str, file: IO[bytes], fields: Params, told: Told) -> Answer:
         """Send a file as multipart, read in pieces as the connection takes them. A pipe is sent but once."""

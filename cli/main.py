@@ -9,6 +9,7 @@ import typer
 from cli import (
     access,
     carrying,
+    classify,
     clustering,
     curation,
     datasets,
@@ -43,6 +44,7 @@ for word in (
     diff,
     carrying,
     extension,
+    classify,
     tags,
     verification,
     projections,
