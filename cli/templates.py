@@ -12,6 +12,7 @@ from urllib.parse import quote
 import typer
 
 from cli.client import Answer, Failed
+from cli.curation.making import counted
 from cli.output import fields, note, one_line, print_json, print_table
 from cli.session import Session, add
 
@@ -369,7 +370,8 @@ def migrate(
     if answer["undecided"]:
         note(one_line(f"a person must decide about: {', '.join(answer['undecided'])}", 1_000))
     if answer["examples_left_out"]:
-        note(f"{answer['examples_left_out']:,} examples are left out")
+        left_out = answer["examples_left_out"]
+        note(f"left out: {counted(left_out, 'example', 'examples')}")
 
 
 def _change_row(one: Answer) -> list[object]:

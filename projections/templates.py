@@ -50,6 +50,7 @@ versions = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False),
     Column("version", Text),
+    Column("description", Text),
     Column("source", Text, nullable=False),
     Column("labels", ARRAY(Text), nullable=False),
     Column("examples", Integer, nullable=False),
@@ -113,7 +114,7 @@ class TemplatesProjection:
             values = {
                 "template_hash": each["template_hash"],
                 "examples": each["examples"],
-                "body": _body(each["template_hash"], store),
+                **_said(each["template_hash"], store),
             }
             where = and_(versions.c.template_id == one.name, versions.c.number == each["number"])
             store.execute(update(versions).where(where).values(**values))
@@ -125,7 +126,7 @@ def _version(one: Recorded, number: int, store: ReadStore) -> dict[str, Any]:
         **{field: getattr(one.event, field) for field in same},
         "template_id": one.name,
         "number": number,
-        "body": _body(one.event.template_hash, store),
+        **_said(one.event.template_hash, store),
         "changes": getattr(one.event, "changes", None),
         "rolled_back_to": getattr(one.event, "rolled_back_to", None),
         "made_at": one.event.timestamp,
@@ -134,20 +135,26 @@ def _version(one: Recorded, number: int, store: ReadStore) -> dict[str, Any]:
     }
 
 
-def _body(template_hash: str, store: ReadStore) -> str | None:
+def _said(template_hash: str, store: ReadStore) -> dict[str, Any]:
     address = bytes.fromhex(template_hash)
-    found = store.contents([address]).get(address)
-    return None if found is None else found.decode()
+    body = store.contents([address]).get(address)
+    if body is None:
+        return {"body": None, "description": None}
+    return {"body": body.decode(), "description": TemplateContent.decode(body).description}
 
 
 # --- queries -------------------------------------------------------------------------------------
 
 
-def _present() -> Select[Any]:
+OF_A_LIST = [one for one in versions.c if one.name != "body"]
+"""A thousand bodies would be a gigabyte at worst."""
+
+
+def _present(of_version: Sequence[Column[Any]]) -> Select[Any]:
     """Each template with its present version."""
     same = and_(versions.c.template_id == templates.c.template_id, versions.c.number == templates.c.number)
-    of_version = [one for one in versions.c if one.name not in templates.c]
-    return select(templates, *of_version).select_from(templates.join(versions, same))
+    further = [one for one in of_version if one.name not in templates.c]
+    return select(templates, *further).select_from(templates.join(versions, same))
 
 
 def list_templates(
@@ -169,15 +176,16 @@ def list_templates(
         where.append(literal(label) == any_(versions.c.labels))
     if source is not None:
         where.append(versions.c.source == source)
-    wanted = _present().where(*where)
+    wanted = _present(OF_A_LIST).where(*where)
     total = connection.execute(select(func.count()).select_from(wanted.subquery())).scalar_one()
     page = wanted.order_by(templates.c.template_id).limit(limit).offset(offset)
-    return [_with_content(row) for row in connection.execute(page).mappings()], total
+    return [dict(row) for row in connection.execute(page).mappings()], total
 
 
 def find_template(connection: Connection, template_id: str) -> dict[str, Any] | None:
     """A template with its present version, deleted or not."""
-    row = connection.execute(_present().where(templates.c.template_id == template_id)).mappings().first()
+    wanted = _present(list(versions.c)).where(templates.c.template_id == template_id)
+    row = connection.execute(wanted).mappings().first()
     return _with_content(row) if row else None
 
 
@@ -188,8 +196,8 @@ def list_versions(
     of_it = versions.c.template_id == template_id
     total = connection.execute(select(func.count()).select_from(versions).where(of_it)).scalar_one()
     newest = versions.c.number.desc()
-    page = select(versions).where(of_it).order_by(newest).limit(limit).offset(offset)
-    return [_with_content(row) for row in connection.execute(page).mappings()], total
+    page = select(*OF_A_LIST).where(of_it).order_by(newest).limit(limit).offset(offset)
+    return [dict(row) for row in connection.execute(page).mappings()], total
 
 
 def find_version(connection: Connection, template_id: str, number: int) -> dict[str, Any] | None:

@@ -168,9 +168,14 @@ class PostgresEventStore:
         return found
 
     def _recall(self, template: Template) -> None:
-        """Give it its contents, which lie beside the log, where their examples can be erased."""
-        with self.database.connection() as connection:
-            template.recall(fetch_contents(connection, list(template.addresses())))
+        """What it says lies beside the log, where its examples can be erased."""
+
+        def body_of(template_hash: str) -> bytes | None:
+            address = bytes.fromhex(template_hash)
+            with self.database.connection() as connection:
+                return fetch_contents(connection, [address]).get(address)
+
+        template.recall_by(body_of)
 
     def head(self) -> int:
         return self.application.recorder.max_notification_id() or 0

@@ -154,16 +154,9 @@ def answered(container: Container, response: Response, receipt: Receipt) -> Temp
 def detail(row: Mapping[str, Any]) -> TemplateDetail:
     content = row["content"]
     yaml_content = write_template(content, row["version"], row["template_id"])
-    fields = {**row, **summary(content), **said(content), "yaml_content": yaml_content}
+    counted = {"label_count": len(content.labels), "example_count": len(content.examples)}
+    fields = {**row, **counted, **said(content), "yaml_content": yaml_content}
     return TemplateDetail.model_validate(fields)
-
-
-def summary(content: TemplateContent) -> dict[str, Any]:
-    return {
-        "description": content.description,
-        "label_count": len(content.labels),
-        "example_count": len(content.examples),
-    }
 
 
 def said(content: TemplateContent) -> dict[str, Any]:

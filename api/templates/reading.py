@@ -20,7 +20,6 @@ from api.templates.answers import (
     TemplateVersionDetail,
     detail,
     said,
-    summary,
 )
 from domain.base import NotFound
 from domain.templates import Template, difference
@@ -54,7 +53,7 @@ def list_templates(
         source=source,
         include_deleted=include_deleted,
     )
-    items = [{**row, **summary(row["content"])} for row in rows]
+    items = [{**row, "label_count": len(row["labels"]), "example_count": row["examples"]} for row in rows]
     return PaginatedResponse[TemplateSummary].model_validate(page_of(items, total, page, limit))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -12,6 +12,14 @@ from domain.templates.migration import Change, Migration, backward, forward
 from domain.values import digest
 
 Source = Literal["db", "yaml"]
+
+
+BodyOf = Callable[[str], bytes | None]
+"""What lies beside the log under a hash."""
+
+
+def _nowhere(template_hash: str) -> bytes | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,7 @@ class Template(Aggregate):
         self.deleted = False
         self.versions: list[Version] = []
         self.contents: dict[str, TemplateContent] = {}
+        self._body_of: BodyOf = _nowhere
         self._add(1, name, version, source, labels, template_hash)
 
     # --- what it says
@@ -144,7 +153,10 @@ class Template(Aggregate):
 
     def at(self, number: int) -> TemplateContent:
         """The content of a version. Raises NotFound, and Unavailable while examples are being erased."""
-        found = self.contents.get(self.version_at(number).template_hash)
+        template_hash = self.version_at(number).template_hash
+        if template_hash not in self.contents and (body := self._body_of(template_hash)) is not None:
+            self.contents[template_hash] = TemplateContent.decode(body)
+        found = self.contents.get(template_hash)
         if found is None:
             raise Unavailable(
                 f"version {number} of template {self.template_id!r} is being changed; try again"
@@ -160,13 +172,9 @@ class Template(Aggregate):
         """The newest version that has or had this hash."""
         return next((one.number for one in reversed(self.versions) if template_hash in one.hashes), None)
 
-    def addresses(self) -> set[bytes]:
-        """Where the contents of all versions lie beside the log."""
-        return {bytes.fromhex(one.template_hash) for one in self.versions}
-
-    def recall(self, bodies: Mapping[bytes, bytes]) -> None:
-        """Take the contents from beside the log."""
-        self.contents = {address.hex(): TemplateContent.decode(body) for address, body in bodies.items()}
+    def recall_by(self, body_of: BodyOf) -> None:
+        """Have contents read, when they are asked for, from beside the log."""
+        self.contents, self._body_of = {}, body_of
 
     def remember(self, content: TemplateContent) -> None:
         self.contents[content.template_hash] = content
@@ -194,10 +202,16 @@ class Template(Aggregate):
         *,
         rolled_back_to: int | None = None,
     ) -> None:
-        """The next version; what says the same as the present one changes nothing."""
-        same = (self.current.template_hash, self.current.label) == (content.template_hash, label)
-        if same and not self.deleted:
+        """The next version; what says the same as the present one changes nothing.
+
+        What says the same as an older one is a roll-back, also where an old file has brought it: so it is
+        known what became of the labels.
+        """
+        same = self.version_with(content.template_hash)
+        if same == self.number and self.current.label == label and not self.deleted:
             return
+        if rolled_back_to is None and same != self.number:
+            rolled_back_to = same
         fields = _recorded(content, label, source)
         self._revised(number=self.number + 1, rolled_back_to=rolled_back_to, **fields)
         self.remember(content)
@@ -262,10 +276,11 @@ class Template(Aggregate):
         Hash → content in place of what lay under it, where there must be nothing any more.
         """
         instead: dict[str, TemplateContent] = {}
-        for template_hash, was in self.contents.items():
+        for version in self.versions:
+            was = self.at(version.number)
             kept = tuple(one for one in was.examples if not _is_of(one, query_ids, texts))
             if len(kept) < len(was.examples):
-                instead[template_hash] = replace(was, examples=kept)
+                instead[version.template_hash] = replace(was, examples=kept)
         if instead:
             hashes = {one.number: one.template_hash for one in self.versions}
             self._examples_erased(
@@ -280,8 +295,7 @@ class Template(Aggregate):
                     if was in instead
                 ]
             )
-            now = [instead.get(was, content) for was, content in self.contents.items()]
-            self.contents = {one.template_hash: one for one in now}
+            self.contents = {one.template_hash: one for one in instead.values()}
         return instead
 
     @event(ExamplesErased)

@@ -165,7 +165,7 @@ def test_labels_are_migrated(api: Api, lmsys: Lmsys, tmp_path: Path) -> None:
         "dry_run": True,
     }
     assert done.stdout.splitlines()[0] == "dry run: version 3, labels: payment, login"
-    assert done.stderr.splitlines() == ["a person must decide about: refund", "2 examples are left out"]
+    assert done.stderr.splitlines() == ["a person must decide about: refund", "left out: 2 examples"]
 
 
 @pytest.mark.parametrize("words", [(), ("--rename", "a"), ("--merge", "=b"), ("--file", "none.json")])

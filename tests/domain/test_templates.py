@@ -70,6 +70,12 @@ def test_a_roll_back_is_a_new_version() -> None:
     given(made).when(lambda one: one.roll_back(4)).refuses(NotFound, "has versions 1 to 3, not 4")
 
 
+def test_what_says_the_same_as_an_older_version_is_a_roll_back_to_it() -> None:
+    made = template([rename("billing", "payment")])
+    given(made).when(lambda one: one.revise(CONTENT, "1.1", "yaml")).then(Template.Revised, rolled_back_to=1)
+    assert made.translate("payment", 2) == "billing"
+
+
 def test_who_has_seen_another_version_is_told_the_present_hash() -> None:
     with pytest.raises(Stale, match=CONTENT.template_hash) as refused:
         template().check_hash(NEXT.template_hash)
