@@ -237,10 +237,17 @@ class PostgresEventStore:
             ).fetchall()
         return [row[0] for row in rows]
 
-    def templates_with_examples(self) -> list[str]:
+    def templates_with_examples(self) -> list[tuple[str, str]]:
+        sql = (
+            "SELECT data ->> 'template_hash', stream FROM log.events"
+            " WHERE type = ANY(%s) AND (data ->> 'examples')::int > 0"
+            " UNION SELECT one ->> 'template_hash', stream"
+            " FROM log.events, jsonb_array_elements(data::jsonb -> 'versions') AS one"
+            " WHERE type = %s AND (one ->> 'examples')::int > 0"
+        )
         kinds = [one.TOPIC for one in (Template.Created, Template.Revised, Template.LabelsMigrated)]
-        sql = "SELECT DISTINCT stream FROM log.events WHERE type = ANY(%s) AND (data ->> 'examples')::int > 0"
-        return sorted(row[0].partition("/")[2] for row in self._rows(sql, [kinds]))
+        rows = self._rows(sql, [kinds, Template.ExamplesErased.TOPIC])
+        return [(template_hash, stream.partition("/")[2]) for template_hash, stream in rows]
 
     def reserve_query_ids(self, count: int) -> int:
         with self.database.connection() as connection:

@@ -13,8 +13,11 @@ from domain.base import Invalid, NotFound, context
 from domain.clustering import ClusteringRun
 from domain.content import decode_content, decode_manifest
 from domain.datasets import Dataset, Erased
-from domain.templates import Template
+from domain.templates import Template, TemplateContent
 from domain.values import digest
+
+READ_AT_ONCE = 50
+"""Contents of templates, each of a megabyte at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,7 @@ def erase_conversation(cmd: EraseConversation, store: EventStore, contents: Cont
         if run.status != "retired":
             run.erase(np.array(query_ids, np.int64))
     changed = [run for run in runs if run.pending_events]
-    templates, instead = _without_examples(query_ids, _alone(texts, present, contents), store)
+    templates, instead = _without_examples(query_ids, _alone(texts, present, contents), store, contents)
     erasure = Erasure(
         dataset=cmd.dataset,
         conversation_id=cmd.conversation_id,
@@ -75,16 +78,32 @@ def _alone(texts: set[bytes], present: NewConversation | None, contents: Content
 
 
 def _without_examples(
-    query_ids: list[int], texts: set[bytes], store: EventStore
+    query_ids: list[int], texts: set[bytes], store: EventStore, contents: Contents
 ) -> tuple[list[Template], dict[bytes, bytes]]:
     """The templates that leave out what the person said, and address → body in place of what lies there."""
     instead: dict[bytes, bytes] = {}
     changed = []
-    for template in (store.load(Template, one) for one in store.templates_with_examples()):
-        if contents := template.erase_examples(query_ids, texts):
-            changed.append(template)
-            instead |= {bytes.fromhex(was): now.body for was, now in contents.items()}
+    for template_id in sorted(_quoting(query_ids, texts, store, contents)):
+        template = store.load(Template, template_id)
+        now = template.erase_examples(query_ids, texts)
+        changed.append(template)
+        instead |= {bytes.fromhex(was): content.body for was, content in now.items()}
     return changed, instead
+
+
+def _quoting(query_ids: list[int], texts: set[bytes], store: EventStore, contents: Contents) -> set[str]:
+    """The ids of the templates of which a version has an example of these; all are read, some at a time."""
+    templates: dict[bytes, set[str]] = {}
+    for template_hash, template_id in store.templates_with_examples():
+        templates.setdefault(bytes.fromhex(template_hash), set()).add(template_id)
+    found: set[str] = set()
+    addresses = list(templates)
+    for start in range(0, len(addresses), READ_AT_ONCE):
+        for address, body in contents.get(addresses[start : start + READ_AT_ONCE]).items():
+            content = TemplateContent.decode(body)
+            if content.without(query_ids, texts) is not content:
+                found |= templates[address]
+    return found
 
 
 def _copies(

@@ -113,8 +113,8 @@ class EventStore(Protocol):
     def runs_of(self, dataset: str) -> list[str]:
         """The ids of all clustering runs of a data set."""
 
-    def templates_with_examples(self) -> list[str]:
-        """The ids of all templates of which a version has or had examples."""
+    def templates_with_examples(self) -> list[tuple[str, str]]:
+        """Hash and template id of all versions that have or had examples."""
 
     def reserve_query_ids(self, count: int) -> int:
         """The first of `count` ids that nobody else will get."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from domain.values import digest
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,11 @@ class Example:
     label: str
     reasoning: str | None = None
     query_id: int | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the text, as the index of conversations has it."""
+        return digest(self.text.encode())
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,11 @@ class TemplateContent:
     @property
     def label_names(self) -> tuple[str, ...]:
         return tuple(label.name for label in self.labels)
+
+    def without(self, query_ids: Collection[int], texts: Collection[bytes]) -> TemplateContent:
+        """Without the examples of these queries, and those whose texts have these digests."""
+        kept = [one for one in self.examples if one.query_id not in query_ids and one.digest not in texts]
+        return self if len(kept) == len(self.examples) else replace(self, examples=tuple(kept))
 
     @classmethod
     def decode(cls, body: bytes) -> TemplateContent:

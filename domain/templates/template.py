@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from domain.base import Aggregate, NotFound, Stale, Unavailable, event
-from domain.templates.content import Example, TemplateContent
+from domain.templates.content import TemplateContent
 from domain.templates.migration import Change, Migration, backward, forward
-from domain.values import digest
 
 Source = Literal["db", "yaml"]
 
@@ -278,9 +277,9 @@ class Template(Aggregate):
         instead: dict[str, TemplateContent] = {}
         for version in self.versions:
             was = self.at(version.number)
-            kept = tuple(one for one in was.examples if not _is_of(one, query_ids, texts))
-            if len(kept) < len(was.examples):
-                instead[version.template_hash] = replace(was, examples=kept)
+            now = was.without(query_ids, texts)
+            if now is not was:
+                instead[version.template_hash] = now
         if instead:
             hashes = {one.number: one.template_hash for one in self.versions}
             self._examples_erased(
@@ -356,10 +355,6 @@ class Template(Aggregate):
         changes = later.changes or ()
         found = forward(changes, label) if to > number else backward(changes, earlier.labels, label)
         return found if found in goal else None
-
-
-def _is_of(example: Example, query_ids: Collection[int], texts: Collection[bytes]) -> bool:
-    return example.query_id in query_ids or digest(example.text.encode()) in texts
 
 
 def _recorded(content: TemplateContent, label: str | None, source: Source) -> dict[str, Any]:
