@@ -107,7 +107,6 @@ class PoliciesProjection:
             ClusteringRun.QueriesErased,
             ClusteringRun.ExtensionEnded,
             ClusteringRun.QueriesAssigned,
-            ClusteringRun.ClustersTitled,
         }
     )
 

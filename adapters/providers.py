@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from adapters.embedder import EmbedderOptions, make_embedder
+from adapters.language_models import LanguageModels
 from adapters.namer import make_namer
 from adapters.settings import Settings
 from adapters.sources import open_file, open_huggingface
@@ -119,8 +120,13 @@ class SettingsEmbedders:
 
 
 class SettingsNamers:
+    """The local namer, or one that asks a language model."""
+
+    def __init__(self, language_models: LanguageModels) -> None:
+        self._language_models = language_models
+
     def get(self, model: str) -> Namer:
-        return make_namer(model)
+        return make_namer(model, self._language_models)
 
 
 def _mark(base_url: str | None) -> str | None:

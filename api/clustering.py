@@ -102,6 +102,7 @@ class ClusterSummaryResponse(BaseModel):
     alias: str | None = None
     num_queries: int | None = None
     representative_queries: list[str] | None = None
+    incoherent: str | None = Field(None, description="Why the summary run found no topic in it.")
     title_edited: bool = False
     description_edited: bool = False
     coherence_score: int | None = None
@@ -275,16 +276,19 @@ def cluster_responses(
 
     `measured`: with what they are like now, which says nothing of the past.
     """
+    cluster_ids = [row["cluster_id"] for row in rows]
+    summary_runs = sorted({row["summary_run_id"] for row in rows if row["summary_run_id"]})
+    incoherent = read.incoherent_of(connection, summary_runs, cluster_ids)
     texts: dict[int, list[str]] = {}
     if examples:
-        summary_runs = sorted({row["summary_run_id"] for row in rows if row["summary_run_id"]})
-        texts = read.representatives(connection, summary_runs, [row["cluster_id"] for row in rows], examples)
-    cohesion = cohesion_of(connection, run_id, [row["cluster_id"] for row in rows]) if measured else {}
+        texts = read.representatives(connection, summary_runs, cluster_ids, examples)
+    cohesion = cohesion_of(connection, run_id, cluster_ids) if measured else {}
     return [
         {
             **row,
             "run_id": run_id,
             "cohesion": cohesion.get(row["cluster_id"]),
+            "incoherent": incoherent.get((row["summary_run_id"], row["cluster_id"])),
             "num_queries": row["size"],
             "representative_queries": texts.get(row["cluster_id"]) if examples else None,
         }

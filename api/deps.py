@@ -80,7 +80,7 @@ def settled(response: Response, receipt: Receipt) -> dict[str, Any]:
 
 def show_if_ended(container: Container, status: str) -> bool:
     """Whether a job has ended. Then what it did is to be seen by who hears of it, in every read model."""
-    ended = status in ("completed", "failed")
+    ended = status in ("completed", "failed", "cancelled")
     if ended:
         container.wait_for_head()
     return ended

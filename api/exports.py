@@ -12,13 +12,13 @@ from urllib.parse import urlencode
 import anyio
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from adapters.bootstrap import Container
 from adapters.exports import FORMATS
 from api.deps import ContainerDep, found, wait_for_position
-from api.queries import Filters, meant
+from api.queries import Filters, Word, meant
 from api.search import reading
 from api.time_travel import MomentDep, Seen, SeenDep
 from domain.base import Invalid, Unavailable
@@ -49,6 +49,8 @@ FILES: dict[int | str, dict[str, Any]] = {
 
 class ExportParams(Filters):
     format: FormatName = "csv"
+    alias: Word | None = Field(None, description="Titles of the summary run with this alias.")
+    summary_run_id: Word | None = Field(None, description="Titles of this summary run.")
 
 
 class ExportResponse(BaseModel):
@@ -75,6 +77,7 @@ class Chosen:
     where: QueryFilter
     name: str
     past: PastRun | None = None
+    summary_run_id: str | None = None
 
 
 @router.get("", dependencies=reads)
@@ -124,7 +127,7 @@ def _body(container: Container, params: ExportParams, moment: int | None) -> Gen
             seen = Seen(container, connection, moment)
             chosen = _chosen(seen, params)
             yield Opened(f"{_safe(chosen.name)}.{params.format}", seen.headers)
-            rows = read.export_rows(connection, chosen.where, chosen.past)
+            rows = read.export_rows(connection, chosen.where, chosen.past, chosen.summary_run_id)
             yield from FORMATS[params.format].encode(rows)
     finally:
         _slots.release()
@@ -146,7 +149,10 @@ def _chosen(seen: Seen, params: ExportParams) -> Chosen:
     where, run = meant(seen, params)
     if run is not None:
         moment = "" if seen.position is None else f"-as-of-{seen.position}"
-        return Chosen(where, f"{run.row['run_id']}{moment}", run.past)
+        titles = run.summary_run(params.summary_run_id, params.alias)
+        return Chosen(where, f"{run.row['run_id']}{moment}", run.past, titles)
+    if params.summary_run_id is not None or params.alias is not None:
+        raise Invalid("summary_run_id, alias: titles belong to a run; give run_id as well")
     name = str(params.dataset)
     found(read.has_dataset(seen.connection, name) or None, f"data set {name!r}")
     return Chosen(where, name)

@@ -167,7 +167,7 @@ def run_named(connection: Connection, run_id: str) -> dict[str, Any]:
 def meant(seen: Seen, filters: Filters) -> tuple[read.QueryFilter, clustering_read.RunView | None]:
     """What a request asks for, and its run. Raises NotFound for a run or a cluster that is not there."""
     run = seen.run(filters.run_id) if filters.run_id is not None else None
-    same = filters.model_dump(exclude={"run_id", "cluster_id", "page", "limit", "cursor", "format"})
+    same = filters.model_dump(include=set(Filters.model_fields) - {"run_id", "cluster_id"})
     if run is None:
         if filters.cluster_id is not None:
             raise Invalid("cluster_id: a cluster belongs to a run; give run_id as well")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.clustering import ClusterSummaryResponse, RunStatus
+from api.clustering import ClusterSummaryResponse
 from api.deps import (
     ContainerDep,
     OperationResponse,
@@ -19,12 +20,16 @@ from api.deps import (
     wait_for_position,
 )
 from api.paging import Limit, Page, PaginatedResponse, page_of
-from commands.summaries import RequestSummary
+from commands.summaries import CancelSummary, RequestSummary, ResumeSummary, ShowSummary
+from domain.base import NotFound, context
 from projections import clustering as clustering_read
 from projections import summaries as read
 
 router = APIRouter(prefix="/api/summaries", tags=["summaries"])
 reads = [Depends(wait_for_position)]
+
+SummaryStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
+SHOWN_FAILURES = 100
 
 
 class SummaryRequest(BaseModel):
@@ -40,10 +45,43 @@ class SummaryRequest(BaseModel):
     alias: str | None = Field(None, max_length=200)
     max_queries: int | None = Field(None, ge=1, le=10_000)
     summary_run_id: str | None = Field(None, max_length=128)
+    cluster_id: int | None = Field(None, ge=-1, lt=2**31, description="Name this cluster alone.")
+    seed: int | None = Field(None, ge=0, lt=2**31, description="Of the random sample that a model sees.")
+    show: bool | None = Field(None, description="False: keep its titles, but go on showing those of now.")
+    replace_edited: bool | None = Field(
+        None, description="True: show its titles also where people have written one. Can be undone."
+    )
+
+
+class ShowRequest(BaseModel):
+    """`replace_edited`: also where people have written a title or description, as one edit."""
+
+    model_config = ConfigDict(strict=True)
+
+    replace_edited: bool = False
+    reason: str | None = Field(None, max_length=2_000)
+
+
+class UsageResponse(BaseModel):
+    """What a run took of its model. `cost_usd` is null where a price is unknown."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = 0.0
+    seconds: float = 0.0
+    cached: int = 0
+
+
+class NotNamedResponse(BaseModel):
+    cluster_id: int
+    error: str
 
 
 class SummaryRunSummary(BaseModel):
-    status: RunStatus
+    """`summarised`: clusters that have a name, `incoherent`: of these without a topic, `failed`: without."""
+
+    status: SummaryStatus
     created_at: datetime
     completed_at: datetime | None = None
     summary_run_id: str
@@ -52,14 +90,21 @@ class SummaryRunSummary(BaseModel):
     model: str
     generated_at: datetime
     summarised: int
+    incoherent: int
+    failed: int
+    usage: UsageResponse
     parameters: dict[str, Any] = {}
     error: str | None = None
 
 
+class SummaryRunDetail(SummaryRunSummary):
+    failures: list[NotNamedResponse] = Field([], description="The first 100.")
+
+
 @router.post("", status_code=202)
 def summarise(body: SummaryRequest, response: Response, container: ContainerDep) -> OperationResponse:
-    """Name every cluster of a run by its most central queries."""
-    wanted = {"concurrency", "rpm", "max_queries"}
+    """Name the clusters of a run, or one of them."""
+    wanted = {"concurrency", "rpm", "max_queries", "cluster_id", "seed", "show", "replace_edited"}
     command = RequestSummary(
         run_id=body.run_id,
         model=body.model if "/" in body.model else f"{body.provider}/{body.model}",
@@ -80,7 +125,7 @@ def list_summaries(
     limit: Limit = 50,
     run_id: Annotated[str | None, Query(max_length=200)] = None,
     alias: Annotated[str | None, Query(max_length=200)] = None,
-    status: RunStatus | None = None,
+    status: SummaryStatus | None = None,
 ) -> PaginatedResponse[SummaryRunSummary]:
     """Summary runs, newest first."""
     rows, total = read.list_summary_runs(
@@ -91,21 +136,53 @@ def list_summaries(
 
 
 @router.get("/{summary_run_id}", dependencies=reads)
-def get_summary(summary_run_id: str, connection: Read, container: ContainerDep) -> SummaryRunSummary:
-    """A summary run."""
+def get_summary(summary_run_id: str, connection: Read, container: ContainerDep) -> SummaryRunDetail:
+    """A summary run, what it took, and which clusters it could not name."""
     row = found(read.find_summary_run(connection, summary_run_id), f"summary run {summary_run_id!r}")
     show_if_ended(container, row["status"])
-    return SummaryRunSummary.model_validate(_response(row))
+    failures = read.failures_of(connection, summary_run_id, SHOWN_FAILURES)
+    return SummaryRunDetail.model_validate({**_response(row), "failures": failures})
+
+
+@router.post("/{summary_run_id}/resume", status_code=202)
+def resume_summary(summary_run_id: str, response: Response, container: ContainerDep) -> OperationResponse:
+    """Go on with the clusters that have no name; those that failed are tried again."""
+    command = ResumeSummary(summary_run_id=summary_run_id)
+    answer = settled(response, container.waiting_bus.handle(command))
+    response.headers["Location"] = f"/api/summaries/{summary_run_id}"
+    return OperationResponse(status=answer["status"], data=answer)
+
+
+@router.post("/{summary_run_id}/cancel")
+def cancel_summary(summary_run_id: str, response: Response, container: ContainerDep) -> OperationResponse:
+    """Ask for no more names. What is there stays, and can be gone on with."""
+    command = CancelSummary(summary_run_id=summary_run_id)
+    answer = settled(response, container.waiting_bus.handle(command))
+    return OperationResponse(status=answer["status"], data=answer)
+
+
+@router.post("/{summary_run_id}/show")
+def show_summary(
+    summary_run_id: str, response: Response, container: ContainerDep, body: ShowRequest | None = None
+) -> OperationResponse:
+    """Show the titles of this summary run from now on, until another is shown or completed."""
+    asked = body or ShowRequest()
+    command = ShowSummary(summary_run_id=summary_run_id, replace_edited=asked.replace_edited)
+    if asked.reason is not None:
+        context.set(replace(context.get(), reason=asked.reason))
+    answer = settled(response, container.waiting_bus.handle(command))
+    return OperationResponse(status=answer["status"], data=answer)
 
 
 @router.get("/{summary_run_id}/clusters/{cluster_id}", dependencies=reads)
 def get_cluster_summary(summary_run_id: str, cluster_id: int, connection: Read) -> ClusterSummaryResponse:
     """What a summary run said of one cluster, whatever was edited since."""
     run = found(read.find_summary_run(connection, summary_run_id), f"summary run {summary_run_id!r}")
-    row = found(
-        read.find_summary(connection, summary_run_id, cluster_id),
-        f"summary of cluster {cluster_id} in {summary_run_id}",
-    )
+    row = read.find_summary(connection, summary_run_id, cluster_id)
+    if row is None:
+        why = read.find_failure(connection, summary_run_id, cluster_id)
+        failed = f"; it failed: {why}" if why else ""
+        raise NotFound(f"there is no summary of cluster {cluster_id} in {summary_run_id}{failed}")
     texts = clustering_read.representatives(connection, [summary_run_id], [cluster_id], 100)
     same = {
         "run_id": run["run_id"],

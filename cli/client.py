@@ -35,7 +35,7 @@ PATIENCE_S = 60.0
 
 PAGE = 1_000
 MUTATING = ("POST", "PUT", "DELETE")
-ENDED = ("completed", "failed")
+ENDED = ("completed", "failed", "cancelled")
 
 
 class Failed(Exception):

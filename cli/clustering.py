@@ -24,6 +24,8 @@ AsOf = Annotated[
     str | None,
     typer.Option(metavar="MOMENT", help="As it was then: an event position, an RFC 3339 time, or a tag."),
 ]
+Alias = Annotated[str | None, typer.Option(help="Titles of the summary run of this alias.")]
+SummaryRunId = Annotated[str | None, typer.Option(help="Titles of this summary run.")]
 NEGATIVE_IDS = {"ignore_unknown_options": True}
 """So that the cluster of noise, -1, can be named without a `--` before it."""
 
@@ -218,8 +220,8 @@ def list_clusters(
     sort: Annotated[
         str | None, typer.Option(help="size, title or cluster_id; a `-` before it turns it round.")
     ] = None,
-    alias: Annotated[str | None, typer.Option(help="Titles of the summary run of this alias.")] = None,
-    summary_run_id: Annotated[str | None, typer.Option(help="Titles of this summary run.")] = None,
+    alias: Alias = None,
+    summary_run_id: SummaryRunId = None,
     show_examples: Annotated[int | None, typer.Option(min=0, help="Queries shown of each cluster.")] = None,
     as_of: AsOf = None,
 ) -> None:
@@ -257,11 +259,14 @@ def inspect(
         int, typer.Argument(metavar="CLUSTER_ID", help="A cluster of it; -1 is the noise.")
     ],
     show_queries: Annotated[int, typer.Option(min=1, max=1000, help="Queries shown.")] = 10,
+    alias: Alias = None,
+    summary_run_id: SummaryRunId = None,
     as_of: AsOf = None,
 ) -> None:
     """One cluster with its queries."""
     path = f"/api/clustering/runs/{run_id}/clusters/{cluster_id}"
-    answer = session.client.get(path, {"limit": show_queries, "as_of": as_of})
+    asked = {"limit": show_queries, "alias": alias, "summary_run_id": summary_run_id, "as_of": as_of}
+    answer = session.client.get(path, asked)
     if session.json:
         print_json(answer)
         return
@@ -269,6 +274,8 @@ def inspect(
     typer.echo(f"{cluster['cluster_id']}  {one_line(cluster.get('title') or '(no title)')}")
     if cluster.get("description"):
         typer.echo(one_line(cluster["description"], 1_000))
+    if cluster.get("incoherent"):
+        typer.echo(f"incoherent: {one_line(cluster['incoherent'], 1_000)}")
     if noted := notes_in_words(cluster):
         typer.echo(noted)
     typer.echo(f"{queries['total']:,} queries")
@@ -337,12 +344,15 @@ def export(
     dataset: Annotated[str | None, typer.Option(help="In its place: a data set as a whole.")] = None,
     file_format: Annotated[str, typer.Option("--format", help="csv, json, jsonl or parquet.")] = "csv",
     output: Annotated[Path, typer.Option("--output", "-o", help="A file, or `-` for stdout.")] = Path("-"),
+    alias: Alias = None,
+    summary_run_id: SummaryRunId = None,
     as_of: AsOf = None,
 ) -> None:
     """Write queries with their clusters into a file. With --json and no file: where it can be fetched."""
     if (run_id is None) == (dataset is None):
         raise typer.BadParameter("give a RUN_ID or --dataset, one of them")
-    asked = {"run_id": run_id, "dataset": dataset, "format": file_format, "as_of": as_of}
+    titles = {"alias": alias, "summary_run_id": summary_run_id}
+    asked = {"run_id": run_id, "dataset": dataset, "format": file_format, **titles, "as_of": as_of}
     answer = session.client.get("/api/export", asked, endless=True)
     if str(output) != "-":
         _download(session.client, answer["download_url"], output)

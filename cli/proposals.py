@@ -43,6 +43,7 @@ class Heuristic(StrEnum):
     TOO_SMALL = "too_small"
     TOO_LARGE = "too_large"
     OVERLAP = "overlap"
+    INCOHERENT = "incoherent"
     FLAGGED = "flagged"
     LOW_QUALITY = "low_quality"
 

@@ -50,6 +50,11 @@ def _title_jobs(event: Any) -> list[Job]:  # noqa: ANN401
     ]
 
 
+def _mixed_titles_job(event: Any) -> Job:  # noqa: ANN401
+    run_id = event.originator_id.partition("/")[2]
+    return Job("embed_titles", f"titles-{run_id}", {"run_id": run_id, "cluster_id": None})
+
+
 def _measure_jobs(event: Any) -> list[Job]:  # noqa: ANN401
     """One job for all edits of a second: measures follow whatever changes the members of clusters."""
     match event:
@@ -69,6 +74,11 @@ def _extension_job(event: Any) -> Job:  # noqa: ANN401
     return Job("extend", f"{run_id}-{event.extension_id}", arguments)
 
 
+def _summary_job(event: Any) -> Job:  # noqa: ANN401
+    summary_run_id = event.originator_id.partition("/")[2]
+    return Job("summarise", summary_run_id, {"summary_run_id": summary_run_id})
+
+
 def _snapshot_job(event: Any) -> Job:  # noqa: ANN401
     run_id = event.originator_id.partition("/")[2]
     return Job("snapshot", f"snapshot-{event.originator_id}-{event.originator_version}", {"run_id": run_id})
@@ -80,7 +90,9 @@ POLICIES: dict[type, Callable[[Any], Job]] = {
     Dataset.ConversationErased: lambda e: Job("tidy", "tidy", {}, delay_s=TIDY_AFTER_S),
     Dataset.EmbeddingRequested: _dataset("embed"),
     ClusteringRun.Created: lambda e: Job("cluster", e.run_id, {"run_id": e.run_id}),
-    SummaryRun.Created: lambda e: Job("summarise", e.summary_run_id, {"summary_run_id": e.summary_run_id}),
+    ClusteringRun.ClustersTitled: _mixed_titles_job,
+    SummaryRun.Created: _summary_job,
+    SummaryRun.Resumed: _summary_job,
     ClusteringRun.ExtensionRequested: _extension_job,
     ClusteringRun.Completed: _snapshot_job,
 }

@@ -11,7 +11,14 @@ import numpy as np
 from domain.values import NOISE, Vectors
 
 Heuristic = Literal[
-    "low_cohesion", "low_confidence", "too_small", "too_large", "overlap", "flagged", "low_quality"
+    "low_cohesion",
+    "low_confidence",
+    "too_small",
+    "too_large",
+    "overlap",
+    "incoherent",
+    "flagged",
+    "low_quality",
 ]
 HEURISTICS: tuple[Heuristic, ...] = get_args(Heuristic)
 
@@ -26,6 +33,9 @@ TENTH = 0.1
 EVEN_SHARES = 3
 JUDGED = 2.0
 """How much the word of a person weighs: as much as a threshold that is missed altogether."""
+
+SAID = 1.5
+"""How much the word of a language model weighs."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,10 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a cluster. None: not measured, or nothing to measure; `centroid` of length 1."""
+    """What is known of a cluster. None: not measured, or nothing to measure; `centroid` of length 1.
+
+    `incoherent`: why the summary run that is looked at found no topic in it, where it did.
+    """
 
     cluster_id: int
     size: int
@@ -53,6 +66,7 @@ class Facts:
     coherence_score: int | None = None
     quality: str | None = None
     flags: Sequence[str] = ()
+    incoherent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +184,12 @@ def _overlap(clusters: Sequence[Facts], queries: int, limits: Thresholds) -> Fou
             )
 
 
+def _incoherent(clusters: Sequence[Facts], queries: int, limits: Thresholds) -> Found:
+    for one in clusters:
+        if one.incoherent is not None:
+            yield one.cluster_id, Reason("incoherent", "incoherent", "coherent", one.incoherent, SAID)
+
+
 def _flagged(clusters: Sequence[Facts], queries: int, limits: Thresholds) -> Found:
     for one in clusters:
         if one.flags:
@@ -193,6 +213,7 @@ _RULES: dict[Heuristic, Callable[[Sequence[Facts], int, Thresholds], Found]] = {
     "too_small": _too_small,
     "too_large": _too_large,
     "overlap": _overlap,
+    "incoherent": _incoherent,
     "flagged": _flagged,
     "low_quality": _low_quality,
 }

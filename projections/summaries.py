@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     delete,
     func,
     select,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
+from commands.ports import NO_USAGE, Usage
 from domain.clustering import ClusteringRun
 from domain.summaries import SummaryRun
 from projections.base import BATCH, ReadStore, Recorded, read_model
@@ -39,6 +41,9 @@ summary_runs = Table(
     Column("parameters", JSONB, nullable=False),
     Column("status", Text, nullable=False),
     Column("summarised", Integer, nullable=False),
+    Column("incoherent", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("usage", JSONB, nullable=False),
     Column("error", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("completed_at", DateTime(timezone=True)),
@@ -53,53 +58,103 @@ summaries = Table(
     Column("description", Text, nullable=False),
     Column("representative_query_ids", ARRAY(BigInteger), nullable=False),
     Column("num_queries", BigInteger, nullable=False),
+    Column("incoherent", Text),
+    Column("prompt", Text),
 )
+
+failures = Table(
+    "failures",
+    tables,
+    Column("summary_run_id", Text, primary_key=True),
+    Column("cluster_id", Integer, primary_key=True),
+    Column("error", Text, nullable=False),
+)
+"""Clusters that a summary run could not name, for as long as it has not named them after all."""
+
+
+def _create(one: Recorded, store: ReadStore) -> None:
+    same = ("summary_run_id", "run_id", "alias", "model", "parameters")
+    values = {name: getattr(one.event, name) for name in same}
+    counts = dict.fromkeys(("summarised", "incoherent", "failed"), 0)
+    start = {"status": "pending", **counts, "usage": vars(NO_USAGE), "created_at": one.recorded_at}
+    store.execute(insert(summary_runs).values(values | start))
+
+
+def _name(one: Recorded, store: ReadStore) -> None:
+    rows = one.event.summaries
+    columns = summary_runs.c
+    incoherent = sum(row["incoherent"] is not None for row in rows)
+    counts = {"summarised": columns.summarised + len(rows), "incoherent": columns.incoherent + incoherent}
+    if _change(one, store, counts):
+        store.execute(insert(summaries), [{**row, "summary_run_id": one.name} for row in rows])
+
+
+def _fail_some(one: Recorded, store: ReadStore) -> None:
+    rows = one.event.failures
+    if _change(one, store, {"failed": summary_runs.c.failed + len(rows)}):
+        store.execute(insert(failures), [{**row, "summary_run_id": one.name} for row in rows])
+
+
+def _tell_apart(one: Recorded, store: ReadStore) -> None:
+    if _change(one, store, {}):
+        named = (summaries.c.summary_run_id == one.name, summaries.c.cluster_id == bindparam("at"))
+        rows = [{"at": row["cluster_id"], "now": row["title"]} for row in one.event.titles]
+        store.execute(update(summaries).where(*named).values(title=bindparam("now")), rows)
+
+
+def _change(one: Recorded, store: ReadStore, values: Mapping[str, Any]) -> bool:
+    """With what the answers took. False where the run was cleared: a job that goes on adds nothing to it."""
+    of_run = summary_runs.c.summary_run_id == one.name
+    before = store.execute(select(summary_runs.c.usage).where(of_run)).scalar_one_or_none()
+    if before is None:
+        return False
+    usage = vars(Usage(**before) + Usage(**one.event.usage))
+    store.execute(update(summary_runs).where(of_run).values(**values, usage=usage))
+    return True
+
+
+def _end(one: Recorded, store: ReadStore) -> None:
+    event = one.event
+    status = {SummaryRun.Completed: "completed", SummaryRun.Failed: "failed"}.get(type(event), "cancelled")
+    values = {"status": status, "error": getattr(event, "error", None), "completed_at": one.recorded_at}
+    store.execute(update(summary_runs).where(summary_runs.c.summary_run_id == one.name).values(values))
+
+
+def _resume(one: Recorded, store: ReadStore) -> None:
+    store.execute(delete(failures).where(failures.c.summary_run_id == one.name))
+    values = {"status": "pending", "error": None, "completed_at": None, "failed": 0}
+    store.execute(update(summary_runs).where(summary_runs.c.summary_run_id == one.name).values(values))
+
+
+def _remove(one: Recorded, store: ReadStore) -> None:
+    of_run = select(summary_runs.c.summary_run_id).where(summary_runs.c.run_id == one.name)
+    for table in (summaries, failures):
+        store.execute(delete(table).where(table.c.summary_run_id.in_(of_run)))
+    store.execute(delete(summary_runs).where(summary_runs.c.run_id == one.name))
+
+
+_FOLDS: Mapping[type, Callable[[Recorded, ReadStore], None]] = {
+    SummaryRun.Created: _create,
+    SummaryRun.ClustersSummarised: _name,
+    SummaryRun.ClustersNotNamed: _fail_some,
+    SummaryRun.TitlesToldApart: _tell_apart,
+    SummaryRun.Completed: _end,
+    SummaryRun.Failed: _end,
+    SummaryRun.Cancelled: _end,
+    SummaryRun.Resumed: _resume,
+    ClusteringRun.Retired: _remove,
+}
 
 
 class SummariesProjection:
     name = "summaries"
     tables = tables
     batch = BATCH
-    handles: frozenset[type] = frozenset(
-        {
-            SummaryRun.Created,
-            SummaryRun.ClustersSummarised,
-            SummaryRun.Completed,
-            SummaryRun.Failed,
-            ClusteringRun.Retired,
-        }
-    )
+    handles: frozenset[type] = frozenset(_FOLDS)
 
     def project(self, events: Sequence[Recorded], store: ReadStore) -> None:
         for one in events:
-            self._project(one, store)
-
-    def _project(self, one: Recorded, store: ReadStore) -> None:
-        event = one.event
-        of_run = update(summary_runs).where(summary_runs.c.summary_run_id == one.name)
-        match event:
-            case SummaryRun.Created():
-                same = ("summary_run_id", "run_id", "alias", "model", "parameters")
-                values = {"status": "pending", "summarised": 0, "created_at": one.recorded_at}
-                values |= {name: getattr(event, name) for name in same}
-                store.execute(insert(summary_runs).values(values))
-            case SummaryRun.ClustersSummarised():
-                more = summary_runs.c.summarised + len(event.summaries)
-                if store.execute(of_run.values(summarised=more)).rowcount:
-                    rows = [{**row, "summary_run_id": one.name} for row in event.summaries]
-                    store.execute(insert(summaries), rows)
-            case SummaryRun.Completed():
-                store.execute(of_run.values(status="completed", completed_at=one.recorded_at))
-            case SummaryRun.Failed():
-                store.execute(of_run.values(status="failed", error=event.error, completed_at=one.recorded_at))
-            case ClusteringRun.Retired():
-                self._remove(one.name, store)
-
-    def _remove(self, run_id: str, store: ReadStore) -> None:
-        """A job that is still naming this run finds nothing to add to."""
-        of_run = select(summary_runs.c.summary_run_id).where(summary_runs.c.run_id == run_id)
-        store.execute(delete(summaries).where(summaries.c.summary_run_id.in_(of_run)))
-        store.execute(delete(summary_runs).where(summary_runs.c.run_id == run_id))
+            _FOLDS[type(one.event)](one, store)
 
 
 # --- queries -------------------------------------------------------------------------------------
@@ -135,3 +190,17 @@ def find_summary(connection: Connection, summary_run_id: str, cluster_id: int) -
     statement = select(summaries).where(of_run, summaries.c.cluster_id == cluster_id)
     row = connection.execute(statement).mappings().first()
     return dict(row) if row else None
+
+
+def failures_of(connection: Connection, summary_run_id: str, limit: int) -> list[dict[str, Any]]:
+    """Clusters that it could not name and why, in order of their ids."""
+    statement = select(failures.c.cluster_id, failures.c.error).order_by(failures.c.cluster_id)
+    found = connection.execute(statement.where(failures.c.summary_run_id == summary_run_id).limit(limit))
+    return [dict(row) for row in found.mappings()]
+
+
+def find_failure(connection: Connection, summary_run_id: str, cluster_id: int) -> str | None:
+    """Why it could not name this cluster."""
+    of_run = failures.c.summary_run_id == summary_run_id
+    statement = select(failures.c.error).where(of_run, failures.c.cluster_id == cluster_id)
+    return connection.execute(statement).scalar_one_or_none()

@@ -20,18 +20,24 @@ BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def describe(cluster: ClusterTexts, terms: Ranked) -> tuple[str, list[int]]:
-    """The description, and the ids of the most central queries that differ in their text."""
+    """The description, and the ids of its representative queries."""
+    central = representatives(cluster)
+    words = ", ".join(term for term, _ in terms[:LISTED_TERMS])
+    sentences = [_count(cluster) + ("." if central else " without any text.")]
+    if words:
+        sentences.append(f"Telling words: {words}.")
+    return " ".join(sentences), central
+
+
+def representatives(cluster: ClusterTexts) -> list[int]:
+    """The ids of the most central queries that differ in their text."""
     central: dict[str, int] = {}
     for query_id, text in zip(cluster.query_ids, cluster.texts, strict=True):
         if seen := clean(text).casefold():
             central.setdefault(seen, query_id)
         if len(central) == REPRESENTATIVES:
             break
-    words = ", ".join(term for term, _ in terms[:LISTED_TERMS])
-    sentences = [_count(cluster) + ("." if central else " without any text.")]
-    if words:
-        sentences.append(f"Telling words: {words}.")
-    return " ".join(sentences), list(central.values())
+    return list(central.values())
 
 
 def _count(cluster: ClusterTexts) -> str:

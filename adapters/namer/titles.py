@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count, pairwise
 
 from adapters.namer.descriptions import clean, shortened
@@ -26,8 +26,11 @@ DISTINGUISHING = 8
 class UniqueTitles:
     """Titles that are taken. Those of the same words count as one, whatever their order and endings."""
 
-    def __init__(self, reserved: str) -> None:
-        self._taken = {_key(reserved)}
+    def __init__(self, reserved: Iterable[str]) -> None:
+        self._taken = {title_key(one) for one in reserved}
+
+    def is_free(self, title: str) -> bool:
+        return title_key(title) not in self._taken
 
     def take(self, pieces: Sequence[str]) -> str:
         """The first piece, alone or with one of the others, or with a number: always a new title."""
@@ -35,12 +38,13 @@ class UniqueTitles:
         told_apart = (f"{title} {piece}" for piece in more[:DISTINGUISHING])
         numbered = (f"{shortened(title, LONGEST_TITLE - 8)} ({number})" for number in count(2))
         tries = (shortened(one, LONGEST_TITLE) for one in chain([title], told_apart, numbered))
-        free = next(one for one in tries if _key(one) not in self._taken)
-        self._taken.add(_key(free))
+        free = next(one for one in tries if self.is_free(one))
+        self._taken.add(title_key(free))
         return free
 
 
-def _key(title: str) -> frozenset[str]:
+def title_key(title: str) -> frozenset[str]:
+    """What two titles have in common that are alike."""
     return frozenset(root(word) for word in title.split())
 
 

@@ -90,7 +90,8 @@ def select_bad_clusters(
     run = run_row(connection, run_id)
     chosen = chosen_summary(connection, run_id, summary_run_id, alias)
     wanted = set(heuristics or HEURISTICS)
-    facts = facts_of(connection, run_id, run["run_no"], confidence="low_confidence" in wanted)
+    confidence = "low_confidence" in wanted
+    facts = facts_of(connection, run_id, run["run_no"], confidence=confidence, summary_run_id=chosen)
     bad = bad_clusters(facts, run["num_queries"], wanted, limits)
     shown = bad[(page - 1) * limit : page * limit]
     rows = find_clusters(connection, run["run_no"], [one.facts.cluster_id for one in shown], chosen)

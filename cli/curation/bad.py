@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.clustering import RunId
+from cli.clustering import Alias, RunId, SummaryRunId
 from cli.output import note
 from cli.session import Session
 
@@ -26,6 +26,8 @@ def select_bad_clusters(
     max_similarity: Annotated[
         float | None, typer.Option(min=-1, max=1, help="Cosine of the centroids of two clusters.")
     ] = None,
+    alias: Alias = None,
+    summary_run_id: SummaryRunId = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Clusters at most.")] = None,
 ) -> None:
     """Clusters that a heuristic speaks against, the worst first, each with the reasons."""
@@ -36,6 +38,8 @@ def select_bad_clusters(
         "min_size": min_size,
         "max_share": max_share,
         "max_similarity": max_similarity,
+        "alias": alias,
+        "summary_run_id": summary_run_id,
     }
     answer = session.client.pages(f"/api/curation/runs/{run_id}/select-bad-clusters", limit, asked)
     columns = ["cluster_id", "num_queries", "title", "score", "why"]

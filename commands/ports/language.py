@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from domain.templates import TemplateContent
@@ -59,21 +59,63 @@ NO_USAGE = Usage()
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Some queries and their texts."""
+
+    query_ids: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class ClusterTexts:
-    """A cluster as a namer sees it: its most central queries first."""
+    """A cluster as a namer sees it: its most central queries first.
+
+    For a namer that contrasts: members drawn at random; those nearest to another cluster, the nearest first;
+    and the queries of other clusters that are nearest to this one. One may be in several of these.
+    """
 
     cluster_id: int
     size: int
     query_ids: list[int]
     texts: list[str]
+    random: Sample = field(default_factory=Sample)
+    borderline: Sample = field(default_factory=Sample)
+    outside: Sample = field(default_factory=Sample)
 
 
 @dataclass(frozen=True)
 class ClusterName:
+    """`incoherent`: why the queries have no topic in common, where the namer says so.
+
+    `prompt`: `Prompt.id` of what a model was asked with, None where none was asked.
+    """
+
     cluster_id: int
     title: str
     description: str
     representative_query_ids: list[int]
+    incoherent: str | None = None
+    prompt: str | None = None
+    usage: Usage = NO_USAGE
+
+
+@dataclass(frozen=True)
+class NotNamed:
+    """A cluster that got no name, and why."""
+
+    cluster_id: int
+    error: str
+    usage: Usage = NO_USAGE
+
+
+@dataclass(frozen=True)
+class ToldApart:
+    """Another title for a cluster that was called as another is. `prompt` None: it was computed."""
+
+    cluster_id: int
+    title: str
+    prompt: str | None = None
+    usage: Usage = NO_USAGE
 
 
 class Namer(Protocol):
@@ -83,8 +125,33 @@ class Namer(Protocol):
     def model(self) -> str:
         """`provider/model`, as it stands in the specification: `local/c-tf-idf`."""
 
-    def name(self, clusters: Sequence[ClusterTexts]) -> Iterator[ClusterName]:
-        """A name for each cluster, in order; sibling titles differ."""
+    @property
+    def compares(self) -> bool:
+        """Whether a name depends on the central queries of all clusters, which then are all handed in.
+
+        Else only those to be named are, each with what contrasts it.
+        """
+
+    def name(
+        self, clusters: Iterable[ClusterTexts], limits: Limits, stop: Stop = never
+    ) -> Iterator[ClusterName | NotNamed]:
+        """A name for each cluster, or why there is none, as they come.
+
+        Raises Refused and Unavailable as `LanguageModel.ask` does.
+        """
+
+    def tell_apart(
+        self,
+        titles: Mapping[int, str],
+        taken: Mapping[int, str],
+        texts: Callable[[int], ClusterTexts],
+        limits: Limits,
+        stop: Stop = never,
+    ) -> Iterator[ToldApart]:
+        """New titles for those of these clusters that are called like another of them, or of `taken`.
+
+        After them no two are alike, unless `stop` ended it.
+        """
 
 
 class Namers(Protocol):

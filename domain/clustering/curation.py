@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ class Curation(Aggregate):
     ClusterDeleted = edits.ClusterDeleted
     MetadataChanged = edits.MetadataChanged
     FlagsChanged = edits.FlagsChanged
+    TitlesReleased = edits.TitlesReleased
     EditsUndone = edits.EditsUndone
     EditsRedone = edits.EditsRedone
     ProposalAccepted = edits.ProposalAccepted
@@ -109,6 +110,16 @@ class Curation(Aggregate):
         if added or removed:
             changes = Changes(clusters={cluster_id: ({"flags": list(was)}, {"flags": [*kept, *added]})})
             self._edit(self.FlagsChanged, changes, cluster_id=cluster_id, added=added, removed=removed)
+
+    def release_titles(self, cluster_ids: Iterable[int], summary_run_id: str) -> None:
+        """Show the words of a summary in place of those that people wrote on these clusters, as one edit."""
+        self.check_editable()
+        names = ("own_title", "own_description")
+        own = {one: self.clusters[one].fields() for one in cluster_ids if one in self.clusters}
+        was = {one: {name: said[name] for name in names if name in said} for one, said in own.items()}
+        clusters = {one: (words, dict.fromkeys(words)) for one, words in was.items() if words}
+        if clusters:
+            self._edit(self.TitlesReleased, Changes(clusters=clusters), summary_run_id=summary_run_id)
 
     # --- members
 

@@ -132,6 +132,14 @@ class FlagsChanged(WithChanges):
     removed: list[str]
 
 
+class TitlesReleased(WithChanges):
+    """Words of people gave way to those of a summary run, because somebody asked for it."""
+
+    TOPIC = "curation.titles_released"
+    KIND = "release_titles"
+    summary_run_id: str
+
+
 class EditsUndone(WithChanges):
     """Edits taken back, by their versions in this stream: one compensating event for all of them."""
 

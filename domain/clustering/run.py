@@ -20,6 +20,10 @@ CONFIDENCE_UNIT = 10_000
 """Confidences stand in events as whole ten-thousandths."""
 
 
+TITLES_AT_ONCE = 1_000
+"""Titles of an event, at most: about 0.5 MB."""
+
+
 class ClusteringRun(Curation):
     TOPIC = "clustering"
     PREFIX = "clustering"
@@ -330,15 +334,21 @@ class ClusteringRun(Curation):
         """Show these titles (`{cluster_id, title, description}`) where no person has written one.
 
         A cluster that has been removed meanwhile gets its title all the same: an undo may bring it back.
+        What is called so already is passed over.
         """
         self.check_editable()
         names = ("cluster_id", "title", "description")
-        known = [{name: one[name] for name in names} for one in titles if self._has_or_had(one["cluster_id"])]
-        if known:
-            self._clusters_titled(summary_run_id=summary_run_id, titles=known)
+        new = [{name: one[name] for name in names} for one in titles if self._is_new_to(one, summary_run_id)]
+        for start in range(0, len(new), TITLES_AT_ONCE):
+            some = new[start : start + TITLES_AT_ONCE]
+            self._clusters_titled(summary_run_id=summary_run_id, titles=some)
 
-    def _has_or_had(self, cluster_id: int) -> bool:
-        return cluster_id in self.clusters or cluster_id in self.removed
+    def _is_new_to(self, title: Mapping[str, Any], summary_run_id: str) -> bool:
+        cluster = self.clusters.get(title["cluster_id"]) or self.removed.get(title["cluster_id"])
+        if cluster is None:
+            return False
+        known = (cluster.named_title, cluster.named_description, cluster.summary_run_id)
+        return known != (title["title"], title["description"], summary_run_id)
 
     @event(ClustersTitled)
     def _clusters_titled(self, summary_run_id: str, titles: list[dict[str, Any]]) -> None:

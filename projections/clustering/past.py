@@ -75,15 +75,12 @@ class PastRun:
             "description": cluster.description,
             "summary_run_id": cluster.summary_run_id,
         }
-        if titles is not None:
-            theirs = titles.get(cluster_id, {})
-            shown = {
-                "title": cluster.title if cluster.title_edited else theirs.get("title"),
-                "description": cluster.description
-                if cluster.description_edited
-                else theirs.get("description"),
-                "summary_run_id": theirs.get("summary_run_id"),
-            }
+        if titles and (theirs := titles.get(cluster_id)):
+            shown["summary_run_id"] = theirs["summary_run_id"]
+            shown["title"] = cluster.title if cluster.title_edited else theirs["title"]
+            shown["description"] = (
+                cluster.description if cluster.description_edited else theirs["description"]
+            )
         return {
             "cluster_id": cluster_id,
             "size": self.sizes.get(cluster_id, 0),

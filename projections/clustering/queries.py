@@ -48,23 +48,26 @@ def find_run(connection: Connection, run_id: str) -> dict[str, Any] | None:
 
 
 def _shown(run_no: int, summary_run_id: str | None) -> Select[Any]:
-    """Clusters with the titles that are shown, or with one summary run's where nobody has edited them."""
+    """Clusters with the titles that are shown, or with those that one summary run gave.
+
+    What a person has written goes before both; where that summary run gave none, what is shown stays.
+    """
     theirs = and_(
         summaries.c.cluster_id == clusters.c.cluster_id, summaries.c.summary_run_id == summary_run_id
     )
-    chosen = summary_run_id is not None
 
     def title(name: str) -> ColumnElement[Any]:
-        own = clusters.c[name]
-        return case((clusters.c[f"{name}_edited"], own), else_=summaries.c[name]) if chosen else own
+        shown = clusters.c[name]
+        given = func.coalesce(summaries.c[name], shown)
+        return case((clusters.c[f"{name}_edited"], shown), else_=given).label(name)
 
-    source = summaries.c.summary_run_id if chosen else clusters.c.summary_run_id
+    source = func.coalesce(summaries.c.summary_run_id, clusters.c.summary_run_id)
     return (
         select(
             clusters.c.cluster_id,
             clusters.c.size,
-            title("title").label("title"),
-            title("description").label("description"),
+            title("title"),
+            title("description"),
             clusters.c.title_edited,
             clusters.c.description_edited,
             clusters.c.coherence_score,
@@ -153,6 +156,23 @@ def representatives(
     for cluster_id, query_text in rows:
         found.setdefault(cluster_id, []).append(query_text)
     return found
+
+
+def incoherent_of(
+    connection: Connection, summary_run_ids: Sequence[str], cluster_ids: Sequence[int]
+) -> dict[tuple[str, int], str]:
+    """(summary run, cluster) → why that summary run found no topic in it; of the others nothing."""
+    statement = select(summaries.c.summary_run_id, summaries.c.cluster_id, summaries.c.incoherent).where(
+        summaries.c.summary_run_id.in_(summary_run_ids),
+        summaries.c.cluster_id.in_(cluster_ids),
+        summaries.c.incoherent.is_not(None),
+    )
+    return {(run, cluster_id): reason for run, cluster_id, reason in connection.execute(statement)}
+
+
+def has_summary_run(connection: Connection, run_id: str, summary_run_id: str) -> bool:
+    statement = select(summary_runs.c.run_id).where(summary_runs.c.summary_run_id == summary_run_id)
+    return connection.execute(statement).scalar_one_or_none() == run_id
 
 
 def summary_run_of(

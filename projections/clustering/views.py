@@ -96,6 +96,10 @@ class LiveRun:
         if summary_run_id is None and alias is not None:
             found = live.summary_run_of(self._connection, self.row["run_id"], alias)
             return _named(found, self.row["run_id"], alias)
+        if summary_run_id is not None:
+            run_id = self.row["run_id"]
+            if not live.has_summary_run(self._connection, run_id, summary_run_id):
+                raise NotFound(f"there is no summary run {summary_run_id!r} of {run_id}")
         return summary_run_id
 
 
@@ -158,7 +162,10 @@ class PastView:
             found = live.summary_run_of(self._connection, run_id, alias, self._position)
             return _named(found, run_id, alias)
         if summary_run_id is not None and not self._was_there(SummaryRun.stream(summary_run_id)):
-            raise NotFound(f"there was no summary run {summary_run_id!r} at position {self._position}")
+            run_id = self.row["run_id"]
+            raise NotFound(
+                f"there was no summary run {summary_run_id!r} of {run_id} at position {self._position}"
+            )
         return summary_run_id
 
     def _listed(self, label: int) -> QueryIds:
@@ -166,9 +173,12 @@ class PastView:
         return ids if self._run_no is not None else ids[:0]
 
     def _was_there(self, stream: str) -> bool:
-        sql = text("SELECT 1 FROM log.events WHERE stream = :stream AND version = 1 AND position <= :at")
-        found = self._connection.execute(sql, {"stream": stream, "at": self._position})
-        return found.first() is not None
+        sql = text(
+            "SELECT 1 FROM log.events WHERE stream = :stream AND version = 1 AND position <= :at"
+            " AND data ->> 'run_id' = :run"
+        )
+        values = {"stream": stream, "at": self._position, "run": self.row["run_id"]}
+        return self._connection.execute(sql, values).first() is not None
 
     def _titles(self, summary_run_id: str | None) -> dict[int, dict[str, Any]] | None:
         if summary_run_id is None:

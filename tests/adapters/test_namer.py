@@ -10,9 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from adapters.language_models import LanguageModel
 from adapters.namer import LocalNamer, make_namer
+from adapters.namer.titles import title_key
 from adapters.namer.words import root, segments, stop_words
-from commands.ports import ClusterName, ClusterTexts
+from commands.ports import ClusterName, ClusterTexts, Limits
 from domain.base import Invalid
 from domain.values import NOISE
 
@@ -32,12 +34,19 @@ BREAD = [
 WEATHER = ["will it rain today", "weather today in Paris", "is rain coming today", "what is the weather like"]
 
 
+class Unasked:
+    """No language model is made for a local namer."""
+
+    def get(self, name: str) -> LanguageModel:
+        raise AssertionError(name)
+
+
 def names(*texts: Sequence[str], first: int = 0) -> list[ClusterName]:
     clusters = [
         ClusterTexts(at, len(one) * 10, list(range(at * 100, at * 100 + len(one))), list(one))
         for at, one in enumerate(texts, first)
     ]
-    return list(LocalNamer().name(clusters))
+    return list(LocalNamer().name(clusters, Limits()))
 
 
 def test_titles_have_the_telling_words() -> None:
@@ -195,17 +204,48 @@ def test_stop_words_of_many_languages_are_known() -> None:
 
 
 def test_the_namer_says_which_model_it_is() -> None:
-    assert make_namer("local/c-tf-idf").model == "local/c-tf-idf"
-    assert make_namer("local").model == "local/c-tf-idf"
+    assert make_namer("local/c-tf-idf", Unasked()).model == "local/c-tf-idf"
+    assert make_namer("local", Unasked()).model == "local/c-tf-idf"
 
 
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        ("openai/gpt-4o-mini", "unknown model provider 'openai': known are local"),
-        ("local/llama", "unknown model 'local/llama': known are local/c-tf-idf"),
-    ],
-)
-def test_a_model_that_is_unknown_is_invalid(model: str, message: str) -> None:
-    with pytest.raises(Invalid, match=message):
-        make_namer(model)
+def test_a_local_model_that_is_unknown_is_invalid() -> None:
+    with pytest.raises(Invalid, match="unknown model 'local/llama': known are local/c-tf-idf"):
+        make_namer("local/llama", Unasked())
+
+
+# --- titles that are alike
+
+
+def apart(titles: dict[int, str], taken: dict[int, str], *texts: Sequence[str]) -> dict[int, str]:
+    clusters = [ClusterTexts(at, len(one), list(range(len(one))), list(one)) for at, one in enumerate(texts)]
+    told = LocalNamer().tell_apart(titles, taken, clusters.__getitem__, Limits())
+    return {one.cluster_id: one.title for one in told}
+
+
+def test_titles_that_differ_stay_as_they_are() -> None:
+    assert apart({0: "Cards", 1: "Bread"}, {}, CARDS, BREAD) == {}
+
+
+def test_a_title_that_another_has_gets_a_telling_word() -> None:
+    assert apart({0: "Help", 1: "Help", 2: "Weather"}, {}, CARDS, BREAD, WEATHER) == {1: "Help Bake Bread"}
+
+
+def test_a_title_that_says_the_same_in_another_order_is_the_same() -> None:
+    assert apart({0: "Bread Baking", 1: "baking  breads"}, {}, BREAD, CARDS) == {1: "baking  breads Card"}
+
+
+def test_a_title_that_is_shown_beside_them_is_not_taken_from_there() -> None:
+    assert apart({0: "Help", 1: "Bread"}, {5: "Help"}, CARDS, BREAD) == {0: "Help Card"}
+    assert apart({0: "Help"}, {0: "Help"}, CARDS) == {}
+    assert apart({0: "Unclustered"}, {}, CARDS) == {0: "Unclustered Card"}
+
+
+def test_where_no_word_tells_them_apart_a_number_does() -> None:
+    assert apart({0: "Help", 1: "Help", 2: "Help"}, {}, ["a"], ["b"], []) == {1: "Help (2)", 2: "Help (3)"}
+
+
+@given(st.dictionaries(st.integers(0, 5), st.sampled_from(["a b", "b a", "Card", "card", "(2)", "Help"])))
+def test_no_two_are_alike_in_the_end(titles: dict[int, str]) -> None:
+    told = apart(titles, {9: "Card"}, CARDS, CARDS, BREAD, [], ["x"], WEATHER)
+    now = [*{**titles, **told}.values(), "Card"]
+    assert len({title_key(one) for one in now}) == len(now)

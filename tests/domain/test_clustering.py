@@ -160,6 +160,22 @@ def test_the_titles_of_a_later_run_replace_those_of_an_earlier_one() -> None:
     assert run.cluster(1).summary_run_id == "s2"
 
 
+def test_what_is_shown_already_is_no_event() -> None:
+    run = completed_run()
+    run.adopt_titles("s1", titles("s1", 0, 1))
+    given(run).when(lambda run: run.adopt_titles("s1", titles("s1", 0, 1))).then_nothing()
+    given(run).when(lambda run: run.adopt_titles("s1", titles("s1", 1, 2))).then(
+        ClusteringRun.ClustersTitled, titles=titles("s1", 2)
+    )
+
+
+def test_many_titles_are_several_events() -> None:
+    run = completed_run([0], clusters=2_001)
+    run.collect_events()
+    run.adopt_titles("s1", titles("s1", *range(2_001)))
+    assert [len(one.titles) for one in run.collect_events()] == [1_000, 1_000, 1]
+
+
 def test_a_title_by_a_person_wins_over_any_later_summary_run() -> None:
     run = completed_run()
     run.rename(0, "Mine", None)

@@ -419,3 +419,32 @@ def test_edits_pass_over_what_is_erased() -> None:
     given(run).when(lambda run: run.split(1, [4], "x", None)).refuses(Conflict, "all 1 queries of cluster 1")
     assert run.merge([1], 0) == 1
     assert labels(run) == [0, 0, ERASED, 0, 2, 2]
+
+
+# --- words that give way to those of a summary
+
+
+def test_words_of_people_give_way_as_one_edit_that_says_what_they_were() -> None:
+    run = a_run()
+    run.rename(2, None, "Mine")
+    event = (
+        given(run)
+        .when(lambda run: run.release_titles([0, 1, 2, 9], "s1"))
+        .then(ClusteringRun.TitlesReleased, summary_run_id="s1", moves=[])
+    )
+    assert event.clusters == [
+        {"cluster_id": 1, "was": {"own_title": "Cards"}, "now": {"own_title": None}},
+        {"cluster_id": 2, "was": {"own_description": "Mine"}, "now": {"own_description": None}},
+    ]
+    assert (run.cluster(1).title, run.cluster(1).title_edited) == ("s1 1", False)
+    assert run.cluster(1).notes == "seen"
+    given(run).when(lambda run: run.release_titles([0, 1, 2], "s1")).then_nothing()
+
+
+def test_words_that_gave_way_come_back_by_an_undo() -> None:
+    run = a_run()
+    run.collect_events()
+    run.release_titles([1], "s1")
+    (event,) = run.collect_events()
+    run.take_back(run.plan(event.originator_version, {event.originator_version: event.changes()}, redo=False))
+    assert run.cluster(1).title == "Cards"

@@ -62,6 +62,7 @@ def test_nothing_speaks_against_clusters_that_are_much_the_same() -> None:
         ({"size": 4}, "too_small", 4, 5),
         ({"size": 0, "cohesion": None, "centroid": None}, "too_small", 0, 5),
         ({"size": 1_000}, "too_large", 0.6689, 0.3),
+        ({"incoherent": "cards and bread"}, "incoherent", "incoherent", "coherent"),
         ({"flags": ("odd", "mixed")}, "flagged", 2, 1),
         ({"quality": "low"}, "low_quality", "low", "low"),
         ({"coherence_score": 2}, "low_quality", 2, 2),

@@ -74,9 +74,13 @@ OF_A_DATASET: st.SearchStrategy[Decision] = st.one_of(
     st.just(lambda one: one.clear()),
 )
 OF_A_SUMMARY: st.SearchStrategy[Decision] = st.one_of(
-    st.builds(lambda ids: lambda one: one.record(titles("s", *ids)), st.sets(SMALL)),
+    st.builds(lambda ids: lambda one: one.record(titles("s", *ids), {}), st.sets(SMALL)),
+    st.builds(lambda id: lambda one: one.record_failures({id: "no"}, {}), SMALL),
+    st.builds(lambda id: lambda one: one.tell_apart({id: "other"}, {}, {}), SMALL),
     st.just(lambda one: one.complete()),
     st.just(lambda one: one.fail("no")),
+    st.just(lambda one: one.cancel()),
+    st.just(lambda one: one.resume(range(5))),
 )
 OF_TITLES: st.SearchStrategy[Decision] = st.builds(
     lambda ids, name: (

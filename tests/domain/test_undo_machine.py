@@ -190,6 +190,20 @@ class Undoing(RuleBasedStateMachine):
 
         self.edit(lambda run: run.flag(cluster, add, remove), act)
 
+    @rule(clusters=st.sets(WRITTEN, min_size=1))
+    def release(self, clusters: set[int]) -> None:
+        """Words of people give way; those that are written later stay."""
+        there = {self.cluster(one) for one in clusters}
+        written = self.model.now().written
+        names = ("own_title", "own_description")
+        own = {one: [name for name in names if written.get(one, {}).get(name)] for one in there}
+
+        def act(world: World) -> None:
+            for one, released in own.items():
+                world.write(one, dict.fromkeys(released))
+
+        self.edit(lambda run: run.release_titles(sorted(there), "s1"), act)
+
     # --- what is no edit
 
     @rule(queries=QUERIES)

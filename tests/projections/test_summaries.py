@@ -6,8 +6,16 @@ import pytest
 
 from adapters.bootstrap import Container
 from commands.curation import RenameCluster
-from commands.summaries import FailSummary, RecordSummaries
+from commands.ports import ClusterName, NotNamed, ToldApart, Usage
+from commands.summaries import (
+    CancelSummary,
+    FailSummary,
+    RecordSummaries,
+    RecordToldApart,
+    ResumeSummary,
+)
 from projections.summaries import (
+    failures,
     find_summary,
     find_summary_run,
     list_summary_runs,
@@ -77,6 +85,56 @@ def test_a_completed_one_keeps_what_it_said_when_people_edit(container: Containe
     assert (run["status"], run["summarised"]) == ("completed", 2)
     assert run["completed_at"] > run["created_at"]
     assert said["title"] == "animal 0"
+
+
+def test_what_answers_took_is_added_up_with_what_failed_and_what_has_no_topic(
+    container: Container, run_id: str
+) -> None:
+    summary_run_id = request_summary(container, run_id)
+    took = Usage(1, 10, 2, 0.25, 0.5)
+    answers = [
+        ClusterName(0, "Mixed", "Two things.", [1], "bread and cards", "name_cluster.v1@ab", took),
+        NotNamed(1, "no answer", took + Usage(2, 3, 0, None, 1.0, 1)),
+    ]
+    command = RecordSummaries(summary_run_id=summary_run_id, names=answers, sizes={0: 1})
+    container.bus.handle(command)
+    project(container, 1)
+    (row,) = rows(container, summary_runs, summary_run_id=summary_run_id)
+    assert (row["summarised"], row["incoherent"], row["failed"]) == (1, 1, 1)
+    assert row["usage"] == vars(Usage(4, 23, 4, None, 2.0, 1))
+    (said,) = rows(container, summaries, summary_run_id=summary_run_id)
+    assert (said["incoherent"], said["prompt"]) == ("bread and cards", "name_cluster.v1@ab")
+    (failed,) = rows(container, failures, summary_run_id=summary_run_id)
+    assert (failed["cluster_id"], failed["error"]) == (1, "no answer")
+
+
+@pytest.mark.parametrize("batch", [1, 1_000])
+def test_a_resume_forgets_what_failed_and_how_it_ended(container: Container, run_id: str, batch: int) -> None:
+    summary_run_id = request_summary(container, run_id)
+    command = RecordSummaries(summary_run_id=summary_run_id, names=[NotNamed(1, "no")], sizes={})
+    container.bus.handle(command)
+    container.bus.handle(FailSummary(summary_run_id=summary_run_id, error="no key"))
+    container.bus.handle(ResumeSummary(summary_run_id=summary_run_id))
+    project(container, batch)
+    (row,) = rows(container, summary_runs, summary_run_id=summary_run_id)
+    assert (row["status"], row["failed"], row["error"], row["completed_at"]) == ("pending", 0, None, None)
+    assert rows(container, failures, summary_run_id=summary_run_id) == []
+    container.bus.handle(CancelSummary(summary_run_id=summary_run_id))
+    project(container, batch)
+    (row,) = rows(container, summary_runs, summary_run_id=summary_run_id)
+    assert (row["status"], row["completed_at"] is None) == ("cancelled", False)
+
+
+def test_a_title_that_was_told_apart_is_the_one_that_the_run_gave(container: Container, run_id: str) -> None:
+    summary_run_id = request_summary(container, run_id)
+    record(container, summary_run_id, 0, 1)
+    apart = [ToldApart(1, "Apes", "tell_apart.v1@ab", Usage(1))]
+    container.bus.handle(RecordToldApart(summary_run_id=summary_run_id, titles=apart))
+    project(container)
+    said = rows(container, summaries, summary_run_id=summary_run_id)
+    assert [one["title"] for one in said] == ["animal 0", "Apes"]
+    (row,) = rows(container, summary_runs, summary_run_id=summary_run_id)
+    assert row["usage"]["calls"] == 1
 
 
 def test_a_failed_one_says_why(container: Container, run_id: str) -> None:
