@@ -59,7 +59,7 @@ class ShowRequest(BaseModel):
     model_config = ConfigDict(strict=True)
 
     replace_edited: bool = False
-    reason: str | None = Field(None, max_length=2_000)
+    reason: Annotated[str | None, Field(max_length=2_000)] = None
 
 
 class UsageResponse(BaseModel):

@@ -131,7 +131,7 @@ class _Naming:
     def tell_apart(self) -> None:
         """Titles are told apart from those that are shown beside them, whoever wrote these."""
         named = self.summary.summaries
-        titles = {one: row["title"] for one, row in named.items() if one != NOISE}
+        titles = {one: named[one]["title"] for one in sorted(named) if one != NOISE}
         clusters = self.run.clusters.items()
         taken = {
             one: cluster.title
@@ -153,9 +153,8 @@ class _Naming:
                 f"none of {len(summary.failures)} clusters could be named; of cluster {cluster_id}: {error}"
             )
         fresh = {one: summary.summaries[one] for one in sorted(summary.fresh)}
-        texts = embed_titles(
-            {one: (row["title"], row["description"]) for one, row in fresh.items()}, embedder, embeddings
-        )
+        titles = {one: (row["title"], row["description"]) for one, row in fresh.items()}
+        texts = embed_titles(titles, embedder, embeddings) if titles else {}
         command = CompleteSummary(summary_run_id=self.summary_run_id, space=embedder.space, texts=texts)
         with _acting_for(summary):
             self.bus.handle(command)

@@ -44,10 +44,10 @@ def embed_titles(
 ) -> dict[int, str]:
     """Store the vectors of titles; returns cluster id → SHA-256 (hex) of what was embedded."""
     texts = {cluster_id: title_text(*title) for cluster_id, title in titles.items()}
-    vectors = embedder.embed(list(texts.values())) if texts else []
-    digests = [digest(text.encode()) for text in texts.values()]
-    embeddings.put(embedder.space, dict(zip(digests, vectors, strict=True)))
-    return {cluster_id: sha256.hex() for cluster_id, sha256 in zip(texts, digests, strict=True)}
+    digests = {cluster_id: digest(text.encode()) for cluster_id, text in texts.items()}
+    vectors = embedder.embed(list(texts.values()))
+    embeddings.put(embedder.space, dict(zip(digests.values(), vectors, strict=True)))
+    return {cluster_id: sha256.hex() for cluster_id, sha256 in digests.items()}
 
 
 def embedder_of(run: ClusteringRun, embedders: Embedders) -> Embedder:

@@ -162,9 +162,9 @@ class PastView:
             found = live.summary_run_of(self._connection, run_id, alias, self._position)
             return _named(found, run_id, alias)
         if summary_run_id is not None and not self._was_there(SummaryRun.stream(summary_run_id)):
-            run_id = self.row["run_id"]
+            of_run = f"of {self.row['run_id']}"
             raise NotFound(
-                f"there was no summary run {summary_run_id!r} of {run_id} at position {self._position}"
+                f"there was no summary run {summary_run_id!r} at position {self._position} {of_run}"
             )
         return summary_run_id
 

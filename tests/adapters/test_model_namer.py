@@ -191,7 +191,7 @@ def test_titles_that_differ_are_not_asked_about() -> None:
 )
 def test_what_tells_nothing_apart_is_replaced_by_a_telling_word(titles: dict[str, str]) -> None:
     told, _, rows = apart(titled(**titles), {0: "Help", 1: "Help", 2: "Bread"})
-    assert told == {1: "Help New"}
+    assert told == {1: "Help New Card"}
     assert rows[0].prompt is None
     assert rows[0].usage == COST
 

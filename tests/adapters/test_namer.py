@@ -231,13 +231,15 @@ def test_a_title_that_another_has_gets_a_telling_word() -> None:
 
 
 def test_a_title_that_says_the_same_in_another_order_is_the_same() -> None:
-    assert apart({0: "Bread Baking", 1: "baking  breads"}, {}, BREAD, CARDS) == {1: "baking  breads Card"}
+    assert apart({0: "Bread Baking", 1: "baking  breads"}, {}, BREAD, CARDS) == {
+        1: "baking  breads Apply Credit Card"
+    }
 
 
 def test_a_title_that_is_shown_beside_them_is_not_taken_from_there() -> None:
-    assert apart({0: "Help", 1: "Bread"}, {5: "Help"}, CARDS, BREAD) == {0: "Help Card"}
+    assert apart({0: "Help", 1: "Bread"}, {5: "Help"}, CARDS, BREAD) == {0: "Help Apply Credit Card"}
     assert apart({0: "Help"}, {0: "Help"}, CARDS) == {}
-    assert apart({0: "Unclustered"}, {}, CARDS) == {0: "Unclustered Card"}
+    assert apart({0: "Unclustered"}, {}, CARDS) == {0: "Unclustered Apply Credit Card"}
 
 
 def test_where_no_word_tells_them_apart_a_number_does() -> None:

@@ -32,9 +32,17 @@ def loading() -> Dataset:
 
 def run() -> ClusteringRun:
     made = completed_run()
+    made.adopt_titles("s1", titles("s1", 0))
     made.rename(1, "Tax", None)
     made.erase(np.array([1]))
     made.request_extension("x1", 9, 0.5)
+    return made
+
+
+def resumed() -> SummaryRun:
+    made = SummaryRun("s1", RUN_ID, None, "local/c-tf-idf", {})
+    made.fail("no key")
+    made.resume([0])
     return made
 
 
@@ -61,6 +69,11 @@ EXPECTED = [
     (event_of(loading(), Dataset.ConversationErased), Job("tidy", "tidy", {})),
     (event_of(run(), ClusteringRun.Created), Job("cluster", RUN_ID, {"run_id": RUN_ID})),
     (event_of(SUMMARY, SummaryRun.Created), Job("summarise", "s1", {"summary_run_id": "s1"})),
+    (event_of(resumed(), SummaryRun.Resumed), Job("summarise", "s1", {"summary_run_id": "s1"})),
+    (
+        event_of(run(), ClusteringRun.ClustersTitled),
+        Job("embed_titles", f"titles-{RUN_ID}", {"run_id": RUN_ID, "cluster_id": None}),
+    ),
     (
         event_of(run(), ClusteringRun.ClusterRenamed),
         Job("embed_titles", f"titles-{RUN_ID}-1", {"run_id": RUN_ID, "cluster_id": 1}),
