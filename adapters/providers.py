@@ -122,7 +122,7 @@ class SettingsEmbedders:
 class SettingsNamers:
     """The local namer, or one that asks a language model."""
 
-    def __init__(self, language_models: LanguageModels) -> None:
+    def __init__(self, language_models: LanguageModels | None = None) -> None:
         self._language_models = language_models
 
     def get(self, model: str) -> Namer:

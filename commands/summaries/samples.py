@@ -28,7 +28,10 @@ MOST_BESIDE = 100
 CANDIDATES = 10_000_000
 """Queries that are held in all, 16 bytes each: of more clusters fewer are read."""
 
+SORTED_AT_ONCE = 50_000
+
 Places = NDArray[np.int64]
+Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -166,29 +169,42 @@ def _rank(at: Places) -> Places:
 
 
 class _Best:
-    """For each place the ids with the greatest scores, the greatest first; of equals the older one."""
+    """For each place the ids with the greatest scores, the greatest first; of equals the older one.
+
+    What could be among them waits until it is half as much as is held: sorting each chunk in costs more.
+    """
 
     def __init__(self, places: int, most: int) -> None:
         most = max(1, min(most, CANDIDATES // max(places, 1)))
         self._scores = np.full((places, most), -np.inf)
         self._ids = np.full((places, most), -1, np.int64)
+        self._waiting: list[tuple[Places, Scores, QueryIds]] = []
+        self._room = max(self._ids.size // 2, SORTED_AT_ONCE)
 
     def add(self, at: Places, scores: NDArray[np.floating], ids: QueryIds) -> None:
         """Ids come in ascending order from call to call."""
         able = scores > self._scores[at, -1]
-        at, scores, ids = at[able], scores[able], ids[able]
-        touched, most = np.unique(at), self._ids.shape[1]
-        at = np.concatenate([np.repeat(touched, most), at])
-        scores = np.concatenate([self._scores[touched].ravel(), scores])
-        ids = np.concatenate([self._ids[touched].ravel(), ids])
+        self._waiting.append((at[able], scores[able].astype(np.float64), ids[able]))
+        self._room -= int(able.sum())
+        if self._room < 0:
+            self._sort_in()
+
+    def _sort_in(self) -> None:
+        touched, most = np.unique(np.concatenate([at for at, _, _ in self._waiting])), self._ids.shape[1]
+        held = (np.repeat(touched, most), self._scores[touched].ravel(), self._ids[touched].ravel())
+        at, scores, ids = (np.concatenate(parts) for parts in zip(held, *self._waiting, strict=True))
         order = np.lexsort((ids, -scores, at))
         at, scores, ids = at[order], scores[order], ids[order]
         rank = _rank(at)
         best = rank < most
         self._scores[at[best], rank[best]] = scores[best]
         self._ids[at[best], rank[best]] = ids[best]
+        self._waiting = []
+        self._room = max(self._ids.size // 2, SORTED_AT_ONCE)
 
     def by_cluster(self, clusters: Labels) -> dict[int, list[int]]:
+        if self._waiting:
+            self._sort_in()
         return {
             int(cluster_id): [one for one in ids if one >= 0]
             for cluster_id, ids in zip(clusters, self._ids.tolist(), strict=True)
