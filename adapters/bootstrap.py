@@ -20,7 +20,7 @@ from adapters.matching import best_pairs
 from adapters.migrations import migrate
 from adapters.points import Indexer, Points
 from adapters.postgres import Embedded, start_embedded
-from adapters.providers import SettingsEmbedders, SettingsNamers, SettingsSources
+from adapters.providers import SettingsClassifiers, SettingsEmbedders, SettingsNamers, SettingsSources
 from adapters.read_models import FOLLOWED, READ_MODELS, ReadModels
 from adapters.read_store import RESET, ensure_tables, erase_everything
 from adapters.runner import CHANNEL as READ_CHANNEL
@@ -115,6 +115,10 @@ class Container:
     @property
     def embedders(self) -> SettingsEmbedders:
         return cast(SettingsEmbedders, self.needs["embedders"])
+
+    @property
+    def classifiers(self) -> SettingsClassifiers:
+        return cast(SettingsClassifiers, self.needs["classifiers"])
 
     def wait_until(self, position: int) -> bool:
         """Until every read model has passed the position; False when they have not in time."""
@@ -244,12 +248,14 @@ def _fill(settings: Settings, database: Database, embedded: Embedded | None, *, 
     queue = Queue(database)
     ensure_tables(database, [*FOLLOWED, PoliciesProjection.tables])
     contents, embeddings = PostgresContents(database), PostgresEmbeddings(database)
+    embedders = SettingsEmbedders(settings)
     needs = {
         "store": store,
         "contents": contents,
         "embeddings": embeddings,
         "sources": SettingsSources(settings),
-        "embedders": SettingsEmbedders(settings),
+        "embedders": embedders,
+        "classifiers": SettingsClassifiers(embedders),
         "clusterer": LocalClusterer(threads=settings.threads),
         "namers": SettingsNamers(),
         "assign": best_pairs,

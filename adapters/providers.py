@@ -10,13 +10,17 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from adapters.classifier import NearestClassifier
 from adapters.embedder import EmbedderOptions, make_embedder
 from adapters.language_models import LanguageModels
 from adapters.namer import make_namer
 from adapters.settings import Settings
 from adapters.sources import open_file, open_huggingface
-from commands.ports import ConversationSource, Embedder, Namer
+from commands.ports import Classifier, ConversationSource, Embedder, Namer
 from domain.base import Invalid, NotFound, Refused
+
+NEAREST = "local/nearest"
+KEYLESS = "wordllama/l2_supercat_256"
 
 
 class SettingsSources:
@@ -117,6 +121,38 @@ class SettingsEmbedders:
         if not provider or not model:
             raise Invalid("give embedding_model as provider/model, for example wordllama/l2_supercat_256")
         return provider, model
+
+
+class SettingsClassifiers:
+    """Classifiers by model, each made once: what a template comes to is kept in them.
+
+    `local/nearest` goes by the embedder that needs no key, `local/nearest@PROVIDER/MODEL` by another.
+    """
+
+    def __init__(self, embedders: SettingsEmbedders) -> None:
+        self._embedders = embedders
+        self._made: dict[str, Classifier] = {}
+        self._lock = threading.Lock()
+
+    def get(self, model: str) -> Classifier:
+        with self._lock:
+            if model not in self._made:
+                self._made[model] = self._make(model)
+            return self._made[model]
+
+    def _make(self, model: str) -> Classifier:
+        name, _, embedder = model.partition("@")
+        if name != NEAREST:
+            raise Invalid(f"unknown model {model!r}: known are {NEAREST} and {NEAREST}@PROVIDER/MODEL")
+        provider, _, of_provider = (embedder or KEYLESS).partition("/")
+        return NearestClassifier(self._embedders.get(provider, of_provider, {}), model)
+
+    @staticmethod
+    def named(provider: str | None, model: str | None) -> str:
+        """`provider/model` of a request: in one, in two, or the local one where nothing is named."""
+        if provider is None or model is None:
+            return model or (NEAREST if provider in (None, "local") else f"{provider}/")
+        return f"{provider}/{model.removeprefix(provider + '/')}"
 
 
 class SettingsNamers:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from domain.values import digest
@@ -55,7 +56,7 @@ class TemplateContent:
         """
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
-    @property
+    @cached_property
     def template_hash(self) -> str:
         """SHA-256 (hex) of the canonical form: the same content has the same hash, whoever wrote it."""
         return hashlib.sha256(self.body).hexdigest()

@@ -1,0 +1,5 @@
+"""Texts to labels of a template."""
+
+from adapters.classifier.nearest import NearestClassifier
+
+__all__ = ["NearestClassifier"]
