@@ -25,6 +25,7 @@ from adapters.read_models import FOLLOWED, READ_MODELS, ReadModels
 from adapters.read_store import RESET, ensure_tables, erase_everything
 from adapters.runner import CHANNEL as READ_CHANNEL
 from adapters.runner import Positions, ProjectionRunner, positions
+from adapters.selection import ReadModelSelection
 from adapters.settings import Settings
 from adapters.time_travel import Differences, TimeTravel
 from adapters.uploads import keep_upload
@@ -32,6 +33,7 @@ from adapters.vectors import VectorStore, make_vectors
 from adapters.verification import Verification
 from commands import (
     access,
+    classification,
     clustering,
     curation,
     datasets,
@@ -49,6 +51,7 @@ from projections.search import SearchProjection
 
 HANDLERS: dict[type, Handler] = {
     **access.HANDLERS,
+    **classification.HANDLERS,
     **clustering.HANDLERS,
     **curation.HANDLERS,
     **datasets.HANDLERS,
@@ -258,6 +261,7 @@ def _fill(settings: Settings, database: Database, embedded: Embedded | None, *, 
         "classifiers": SettingsClassifiers(embedders),
         "clusterer": LocalClusterer(threads=settings.threads),
         "namers": SettingsNamers(),
+        "selection": ReadModelSelection(database),
         "assign": best_pairs,
     }
     return Container(

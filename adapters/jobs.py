@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 from uuid import uuid4
 
@@ -159,7 +161,8 @@ class Worker:
         try:
             if attempt > PATIENT_TRIES:
                 raise Refused(f"given up: begun {PATIENT_TRIES} times, and each time its worker died")
-            needs = {**self._needs, "bus": self._bus, "progress": self._progress(job_id)}
+            again = partial(self._again, Job(name, job_id, dict(arguments)))
+            needs = {**self._needs, "bus": self._bus, "progress": self._progress(job_id), "again": again}
             bind(work.run, needs)(**arguments)
             took = round(time.monotonic() - started, 3)
             log.info(ENDED.get(name, "JobEnded"), task=name, job=job_id, seconds=took)
@@ -172,6 +175,11 @@ class Worker:
                 self._bus.handle(work.failed(arguments, _explain(error)))
         finally:
             context.reset(token)
+
+    def _again(self, job: Job, delay_s: int) -> None:
+        """The job that runs is done with, or will be: the next one waits until then."""
+        with self._queue.database.connection() as connection:
+            self._queue.defer(replace(job, delay_s=delay_s), connection)
 
     def _progress(self, job_id: str) -> Callable[[int, int | None], None]:
         """Writes how far a job is to its row, twice a second at most."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,19 @@ class SettingsSources:
     def release(self, source: Mapping[str, Any]) -> None:
         if source["kind"] == "upload":
             (self._settings.upload_dir / source["file"]).unlink(missing_ok=True)
+
+    def check_importable(self, path: str) -> None:
+        self._file(path)
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        with self._file(path).open("rb") as lines:
+            yield from lines
+
+    def _file(self, path: str) -> Path:
+        found: Path = self.importable(path)
+        if not found.is_file():
+            raise Invalid(f"{path!r} in LMSYS_IMPORT_DIR is no file")
+        return found
 
     def importable(self, path: str) -> Any:  # noqa: ANN401
         """The file or folder of this name below LMSYS_IMPORT_DIR. Raises Refused for any other."""

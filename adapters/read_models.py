@@ -21,6 +21,7 @@ from domain.base import DomainError, NotFound
 from projections import search
 from projections.access import AccessProjection
 from projections.base import Projection
+from projections.classification import ClassificationProjection
 from projections.clustering import ClusteringProjection
 from projections.curation import CurationProjection
 from projections.datasets import DatasetsProjection
@@ -40,6 +41,7 @@ READ_MODELS: tuple[Projection, ...] = (
     CurationProjection(),
     MeasuresProjection(),
     ProposalsProjection(),
+    ClassificationProjection(),
     JobsProjection(),
     AccessProjection(),
     TagsProjection(),

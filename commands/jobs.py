@@ -6,6 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from commands.classification import (
+    EndIngest,
+    FailClassification,
+    run_cancelled,
+    run_classification,
+    run_ingest,
+)
 from commands.clustering import FailClustering, run_clustering
 from commands.datasets import EndEmbedding, EndLoad, run_embedding, run_load, run_release
 from commands.extension import EndExtension, run_extension
@@ -39,6 +46,9 @@ WORK: dict[str, Work] = {
     "load": Work(run_load, lambda job, error: EndLoad(**job, error=error)),
     "embed": Work(run_embedding, lambda job, error: EndEmbedding(**job, error=error)),
     "cluster": Work(run_clustering, lambda job, error: FailClustering(**job, error=error)),
+    "classify": Work(run_classification, lambda job, error: FailClassification(**job, error=error)),
+    "ingest": Work(run_ingest, lambda job, error: EndIngest(**job, error=error)),
+    "cancel_classification": Work(run_cancelled),
     "extend": Work(run_extension, lambda job, error: EndExtension(**job, error=error)),
     "summarise": Work(run_summary, lambda job, error: FailSummary(**job, error=error)),
     "embed_titles": Work(run_embed_titles),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from domain.classification import ClassificationRun
 from domain.clustering import ClusteringRun
 from domain.clustering.edits import Edit
 from domain.datasets import Dataset
@@ -84,6 +85,27 @@ def _snapshot_job(event: Any) -> Job:  # noqa: ANN401
     return Job("snapshot", f"snapshot-{event.originator_id}-{event.originator_version}", {"run_id": run_id})
 
 
+CANCEL_AFTER_S = 10
+"""Time for what is under way; a job that still works on it then ends the run by itself all the same."""
+
+
+def _classify_job(event: Any) -> Job:  # noqa: ANN401
+    run_id = event.originator_id.partition("/")[2]
+    return Job("classify", run_id, {"classification_run_id": run_id})
+
+
+def _ingest_job(event: Any) -> Job:  # noqa: ANN401
+    run_id = event.originator_id.partition("/")[2]
+    arguments = {"classification_run_id": run_id, "ingest_id": event.ingest_id}
+    return Job("ingest", f"{run_id}-{event.ingest_id}", arguments)
+
+
+def _cancel_job(event: Any) -> Job:  # noqa: ANN401
+    run_id = event.originator_id.partition("/")[2]
+    arguments = {"classification_run_id": run_id}
+    return Job("cancel_classification", f"{run_id}-cancel", arguments, delay_s=CANCEL_AFTER_S)
+
+
 POLICIES: dict[type, Callable[[Any], Job]] = {
     Dataset.LoadRequested: _dataset("load"),
     Dataset.LoadFailed: _dataset("release", "release-"),
@@ -93,6 +115,10 @@ POLICIES: dict[type, Callable[[Any], Job]] = {
     ClusteringRun.ClustersTitled: _mixed_titles_job,
     SummaryRun.Created: _summary_job,
     SummaryRun.Resumed: _summary_job,
+    ClassificationRun.Created: _classify_job,
+    ClassificationRun.Resumed: _classify_job,
+    ClassificationRun.IngestRequested: _ingest_job,
+    ClassificationRun.CancelRequested: _cancel_job,
     ClusteringRun.ExtensionRequested: _extension_job,
     ClusteringRun.Completed: _snapshot_job,
 }

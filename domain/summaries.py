@@ -24,8 +24,12 @@ def without_quotations(words: str, texts: Sequence[str]) -> str:
     kept = bytearray(b"\1" * len(plain))
     for start in (found.start() for found in re.finditer(r"(?<!\w)\w|[^\x00-\u0dff]", plain)):
         window = lowered[start : start + QUOTATION]
-        if len(window) == QUOTATION and sum(window in text for text in searched) == 1:
-            kept[start : start + QUOTATION] = bytes(QUOTATION)
+        holders = [text for text in searched if window in text] if len(window) == QUOTATION else []
+        if len(holders) == 1:
+            end = start + QUOTATION
+            while end < len(plain) and lowered[start : end + 1] in holders[0]:
+                end += 1
+            kept[start:end] = bytes(end - start)
     parts = re.finditer(b"\1+|\0+", bytes(kept))
     cut = "".join(plain[one.start() : one.end()] if one[0][0] else "…" for one in parts)
     return re.sub(r"…[^\s…]*(?: ?…)*", "…", cut)

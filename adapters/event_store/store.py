@@ -29,6 +29,7 @@ from adapters.event_store.recorder import APPEND_LOCK, LogRecorder, SnapshotReco
 from commands.ports import Outcome, Receipt
 from domain.access import ApiKey
 from domain.base import Aggregate, Context, Invalid, NotFound, VersionConflict, context
+from domain.classification import ClassificationRun
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
 from domain.measures import Measures
@@ -43,6 +44,7 @@ A = TypeVar("A", bound=Aggregate)
 
 AGGREGATES: tuple[type[Aggregate], ...] = (
     ApiKey,
+    ClassificationRun,
     ClusteringRun,
     Dataset,
     Measures,

@@ -1,6 +1,6 @@
 """What handlers and jobs need of the world, named by what they need and filled by an adapter."""
 
-from commands.ports.clustering import Clusterer, Clustering, Progress, VectorSource
+from commands.ports.clustering import Again, Clusterer, Clustering, Progress, VectorSource
 from commands.ports.contents import Contents, Embeddings
 from commands.ports.embedding import Embedder, Embedders
 from commands.ports.language import (
@@ -25,11 +25,13 @@ from commands.ports.language import (
     never,
 )
 from commands.ports.log import Erasure, EventStore, NewConversation, Outcome, Receipt
+from commands.ports.selection import Filters, Selection
 from commands.ports.sources import BadRow, Conversation, ConversationSource, Sources
 from commands.ports.vectors import Hit, Point, PointFilter, PointId, VectorIndex
 
 __all__ = [
     "NO_USAGE",
+    "Again",
     "BadRow",
     "BatchClassifier",
     "BatchClassifiers",
@@ -48,6 +50,7 @@ __all__ = [
     "Embeddings",
     "Erasure",
     "EventStore",
+    "Filters",
     "Hit",
     "Item",
     "Labelled",
@@ -63,6 +66,7 @@ __all__ = [
     "Progress",
     "Receipt",
     "Sample",
+    "Selection",
     "Sources",
     "Stop",
     "ToldApart",

@@ -45,6 +45,10 @@ Progress = Callable[[int, int | None], None]
 """Told how many items are done so far, and of how many where that is known."""
 
 
+Again = Callable[[int], None]
+"""Puts the same job into the queue once more, to begin after so many seconds."""
+
+
 class Clusterer(Protocol):
     def cluster(
         self, algorithm: str, parameters: Mapping[str, Any], vectors: VectorSource, progress: Progress

@@ -70,5 +70,11 @@ class Sources(Protocol):
         `{kind: upload, file, sha256, name}`; `options`: limit, text_column, format.
         """
 
+    def check_importable(self, path: str) -> None:
+        """Raises Refused for what does not lie below the import folder, NotFound for what is not there."""
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """The lines of a file below the import folder, one after the other. Raises as above."""
+
     def release(self, source: Mapping[str, Any]) -> None:
         """It has been read: what was kept for that alone goes. May be said again."""

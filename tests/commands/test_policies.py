@@ -13,6 +13,7 @@ from adapters.jobs import PoliciesProjection
 from commands.bus import bind
 from commands.jobs import WORK
 from commands.policies import POLICIES, SNAPSHOT_EVERY, Job, jobs_for
+from domain.classification import ClassificationRun
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
 from domain.summaries import SummaryRun
@@ -46,6 +47,17 @@ def resumed() -> SummaryRun:
     return made
 
 
+def classification() -> ClassificationRun:
+    fields = ["default", "topics", 1, "ab" * 32, ["refund"], "local/nearest", None, {}, {}, {}]
+    made = ClassificationRun("classify-1", *fields)  # type: ignore[arg-type]
+    made.select_population(2, "cd" * 32, 7)
+    made.request_ingest("i1", "out.jsonl")
+    made.fail("no key")
+    made.resume({})
+    made.cancel()
+    return made
+
+
 def event_of(aggregate: Any, kind: type) -> Any:  # noqa: ANN401
     return next(stored(one) for one in aggregate.collect_events() if type(one) is kind)
 
@@ -53,6 +65,7 @@ def event_of(aggregate: Any, kind: type) -> Any:  # noqa: ANN401
 RUN_ID = "kmeans-3-20251004-170442"
 SUMMARY = SummaryRun("s1", RUN_ID, None, "local/c-tf-idf", {})
 COMPLETED = event_of(run(), ClusteringRun.Completed)
+CLASSIFY = {"classification_run_id": "classify-1"}
 EXPECTED = [
     (
         event_of(loading(), Dataset.LoadRequested),
@@ -67,6 +80,18 @@ EXPECTED = [
         Job("release", "release-load-1", {"dataset": "default", "job_id": "load-1"}),
     ),
     (event_of(loading(), Dataset.ConversationErased), Job("tidy", "tidy", {})),
+    *(
+        (event_of(classification(), kind), Job("classify", "classify-1", CLASSIFY))
+        for kind in (ClassificationRun.Created, ClassificationRun.Resumed)
+    ),
+    (
+        event_of(classification(), ClassificationRun.IngestRequested),
+        Job("ingest", "classify-1-i1", {**CLASSIFY, "ingest_id": "i1"}),
+    ),
+    (
+        event_of(classification(), ClassificationRun.CancelRequested),
+        Job("cancel_classification", "classify-1-cancel", CLASSIFY),
+    ),
     (event_of(run(), ClusteringRun.Created), Job("cluster", RUN_ID, {"run_id": RUN_ID})),
     (event_of(SUMMARY, SummaryRun.Created), Job("summarise", "s1", {"summary_run_id": "s1"})),
     (event_of(resumed(), SummaryRun.Resumed), Job("summarise", "s1", {"summary_run_id": "s1"})),
@@ -208,6 +233,8 @@ def test_the_jobs_of_a_failure_say_what_failed() -> None:
         "embed": failed["embed"](job, "why"),
         "cluster": failed["cluster"]({"run_id": RUN_ID}, "why"),
         "summarise": failed["summarise"]({"summary_run_id": "s1"}, "why"),
+        "classify": failed["classify"](CLASSIFY, "why"),
+        "ingest": failed["ingest"]({**CLASSIFY, "ingest_id": "i1"}, "why"),
         "extend": failed["extend"]({"run_id": RUN_ID, "extension_id": "x1"}, "why"),
     }
     assert set(commands) == set(failed)

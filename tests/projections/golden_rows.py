@@ -50,6 +50,11 @@ LOADED = ("dataset.created.v1", "dataset.load_requested.v1", "dataset.conversati
 CLUSTERED = ("clustering.created.v1", "clustering.queries_assigned.v1", "clustering.completed.v1")
 BEGINNINGS: dict[str, Sequence[str]] = {
     "api_key": ("api_key.created.v1",),
+    "classification": (
+        "classification.created.v1",
+        "classification.population_selected.v1",
+        "classification.results_recorded.v1",
+    ),
     "clustering": (*LOADED, *CLUSTERED),
     "dataset": (*LOADED, "dataset.embedding_requested.v1"),
     "measures": (*CLUSTERED, "measures.created.v1"),

@@ -20,6 +20,7 @@ PREPARED = (
     "alembic.command",
     "api.app",
     "cli.main",
+    "tests.reliability.classifying",
     "tests.reliability.limiting",
     "tests.reliability.projecting",
     "uvicorn",
