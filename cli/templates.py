@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -366,16 +366,19 @@ def migrate(
         return
     word = "dry run: " if dry_run else ""
     typer.echo(f"{word}version {answer['number']}, labels: {one_line(', '.join(answer['labels']), 2_000)}")
-    print_table(["change", "from", "to"], [_change_row(one) for one in answer["changes"]])
+    columns = ["change", "from", "to", "results"]
+    print_table(columns, [_change_row(one, answer["results"]) for one in answer["changes"]])
     if answer["undecided"]:
-        note(one_line(f"a person must decide about: {', '.join(answer['undecided'])}", 1_000))
+        many = counted(answer["results_undecided"], "result", "results")
+        note(one_line(f"a person must decide about: {', '.join(answer['undecided'])} ({many})", 1_000))
     if answer["examples_left_out"]:
         left_out = answer["examples_left_out"]
         note(f"left out: {counted(left_out, 'example', 'examples')}")
 
 
-def _change_row(one: Answer) -> list[object]:
-    return [one["kind"], ", ".join(one["from"]), ", ".join(one["to"])]
+def _change_row(one: Answer, results: Mapping[str, int]) -> list[object]:
+    concerned = sum(results[label] for label in one["from"])
+    return [one["kind"], ", ".join(one["from"]), ", ".join(one["to"]), concerned]
 
 
 def _change(kind: str, words: str) -> dict[str, Any]:

@@ -134,11 +134,12 @@ def request(
     by: Scripted | None = None,
     batches: ScriptedBatches | None = None,
     execution: dict[str, Any] | None = None,
+    template_id: str = "topics",
     **filters: Any,  # noqa: ANN401
 ) -> str:
     """A run that is asked for; its id."""
     command = RequestClassification(
-        template_id=template(container),
+        template_id=template(container, template_id),
         model="local/scripted",
         filters={"dataset": dataset, **filters},
         execution=execution or {"mode": "sync"},

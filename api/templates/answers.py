@@ -115,7 +115,11 @@ class TemplateDifference(BaseModel):
 
 
 class MigrationResponse(BaseModel):
-    """`undecided`: labels whose results a person must decide about; so many examples are left out for it."""
+    """`undecided`: labels whose results a person must decide about; so many examples are left out for it.
+
+    `results`: how many results of classification runs have a label that changes, in the words of the version
+    before, older versions included; `results_undecided`: how many of them nobody could name any more.
+    """
 
     template_id: str
     number: int
@@ -125,6 +129,8 @@ class MigrationResponse(BaseModel):
     labels: list[str]
     undecided: list[str]
     examples_left_out: int
+    results: dict[str, int]
+    results_undecided: int
 
 
 def handled(container: Container, command: object, reason: str | None) -> Receipt:

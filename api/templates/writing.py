@@ -8,9 +8,10 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
 
 from adapters.templates import TemplateFile, read_template
-from api.deps import ContainerDep, OperationResponse, settled
+from api.deps import ContainerDep, OperationResponse, Read, settled
 from api.templates.answers import (
     LARGEST,
     LabelModel,
@@ -29,7 +30,8 @@ from commands.templates import (
     RollBackTemplate,
 )
 from domain.base import Invalid
-from domain.templates import read_content
+from domain.templates import Template, read_content
+from projections.classification import results_of_template
 
 router = APIRouter(prefix="/api/templates", tags=["templates"])
 
@@ -161,7 +163,11 @@ def roll_back_template(
 
 @router.post("/{template_id}/labels/migrate")
 def migrate_labels(
-    template_id: TemplateId, body: MigrateRequest, response: Response, container: ContainerDep
+    template_id: TemplateId,
+    body: MigrateRequest,
+    response: Response,
+    container: ContainerDep,
+    connection: Read,
 ) -> MigrationResponse:
     """Rename, merge, split or retire labels, as a new version by which old results can still be read."""
     command = MigrateLabels(
@@ -172,7 +178,22 @@ def migrate_labels(
     )
     receipt = handled(container, command, body.reason)
     response.headers["ETag"] = f'"{receipt.answer["template_hash"]}"'
-    return MigrationResponse.model_validate({**settled(response, receipt), "dry_run": body.dry_run})
+    answer = settled(response, receipt)
+    results = _results(container.store.load(Template, template_id), answer, connection)
+    undecided = sum(many for label, many in results.items() if label in answer["undecided"])
+    counted = {"results": results, "results_undecided": undecided}
+    return MigrationResponse.model_validate({**answer, **counted, "dry_run": body.dry_run})
+
+
+def _results(template: Template, answer: Mapping[str, Any], connection: Connection) -> dict[str, int]:
+    """How many results stand for each label that changes, whatever version they were made with."""
+    before = answer["number"] - 1
+    found = {label: 0 for change in answer["changes"] for label in change["from"]}
+    for number, label, many in results_of_template(connection, template.template_id):
+        now = template.translate(label, number, before) if number <= before else None
+        if now in found:
+            found[now] += many
+    return found
 
 
 def _file(body: TemplateFields) -> TemplateFile | None:

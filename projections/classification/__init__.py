@@ -16,6 +16,7 @@ from projections.classification.queries import (
     latest_errors,
     list_results,
     list_runs,
+    results_of_template,
 )
 from projections.classification.tables import counts, results, runs, tables
 
@@ -35,6 +36,7 @@ __all__ = [
     "list_results",
     "list_runs",
     "results",
+    "results_of_template",
     "runs",
     "tables",
 ]

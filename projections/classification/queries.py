@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ARRAY, Connection, Integer, Select, and_, any_, func, literal, select, text, true
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    any_,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+    true,
+)
 
 from projections.classification.tables import counts, results, runs
 from projections.datasets import queries
@@ -125,3 +138,21 @@ def _one_of(labels: Sequence[int]) -> Any:  # noqa: ANN401
     if len(labels) == 1:
         return results.c.label == labels[0]
     return results.c.label == any_(literal(list(labels), ARRAY(Integer)))
+
+
+class LabelOfVersion(NamedTuple):
+    template_number: int
+    label: str
+    results: int
+
+
+def results_of_template(connection: Connection, template_id: str) -> list[LabelOfVersion]:
+    """How many results of all runs have each label of each version of a template."""
+    label = runs.c.labels[counts.c.label + literal_column("1")]
+    statement = (
+        select(runs.c.template_number, label, func.sum(counts.c.results))
+        .select_from(runs.join(counts, counts.c.run_no == runs.c.run_no))
+        .where(runs.c.template_id == template_id)
+        .group_by(runs.c.template_number, label)
+    )
+    return [LabelOfVersion(number, name, int(many)) for number, name, many in connection.execute(statement)]

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from tests import stories
-from tests.browsing import Installation
+from tests import classifying, stories
+from tests.browsing import Installation, conversation, load
 
 BODY = {
     "description": "What customers ask for",
@@ -189,6 +189,26 @@ def test_labels_migrate_after_a_dry_run(desk: Desk) -> None:
     assert words == {"billing": None, "login": "access", "other": "other"}
     refused = desk.post("/labels/migrate", {"changes": changes}, 422)
     assert "the template has no label 'login'" in refused["detail"]
+
+
+def test_a_migration_says_how_many_results_it_concerns(desk: Desk, made: Installation, dataset: str) -> None:
+    load(made, dataset, [conversation(n, topic) for n, topic in enumerate((0, 0, 2, -1, -1))])
+    classifying.template(made.container, desk.id)
+    stories.project(made.container)
+    for _ in range(2):
+        run_id = classifying.request(made.container, dataset, template_id=desk.id)
+        classifying.work(made.container, run_id)
+    stories.project(made.container)
+    rename = {"kind": "rename", "from": "other", "to": "rest"}
+    first = desk.post("/labels/migrate", {"changes": [rename]})
+    everything = sum(first["results"].values())
+    merge = {"kind": "merge", "from": ["refund", "rest"], "to": "all"}
+    tried = desk.post("/labels/migrate", {"changes": [merge], "dry_run": True})
+    assert tried["results"]["rest"] == first["results"]["other"] == everything > 0
+    retire = {"kind": "retire", "from": ["rest", "weather"]}
+    retired = desk.post("/labels/migrate", {"changes": [retire], "dry_run": True})
+    assert retired["results_undecided"] == sum(retired["results"].values()) > 0
+    assert sum(tried["results"].values()) + retired["results"]["weather"] == 10
 
 
 # --- files

@@ -45,6 +45,8 @@ MIGRATED = {
     "changes": [{"kind": "rename", "from": ["billing"], "to": ["payment"], "default": None}],
     "undecided": ["refund"],
     "examples_left_out": 2,
+    "results": {"billing": 1_200},
+    "results_undecided": 1,
 }
 
 
@@ -164,8 +166,12 @@ def test_labels_are_migrated(api: Api, lmsys: Lmsys, tmp_path: Path) -> None:
         ],
         "dry_run": True,
     }
+    assert done.stdout.splitlines()[2].split() == ["rename", "billing", "payment", "1,200"]
     assert done.stdout.splitlines()[0] == "dry run: version 3, labels: payment, login"
-    assert done.stderr.splitlines() == ["a person must decide about: refund", "left out: 2 examples"]
+    assert done.stderr.splitlines() == [
+        "a person must decide about: refund (1 result)",
+        "left out: 2 examples",
+    ]
 
 
 @pytest.mark.parametrize("words", [(), ("--rename", "a"), ("--merge", "=b"), ("--file", "none.json")])
