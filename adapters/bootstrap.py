@@ -20,7 +20,13 @@ from adapters.matching import best_pairs
 from adapters.migrations import migrate
 from adapters.points import Indexer, Points
 from adapters.postgres import Embedded, start_embedded
-from adapters.providers import SettingsClassifiers, SettingsEmbedders, SettingsNamers, SettingsSources
+from adapters.providers import (
+    SettingsClassifiers,
+    SettingsEmbedders,
+    SettingsLanguageModels,
+    SettingsNamers,
+    SettingsSources,
+)
 from adapters.read_models import FOLLOWED, READ_MODELS, ReadModels
 from adapters.read_store import RESET, ensure_tables, erase_everything
 from adapters.runner import CHANNEL as READ_CHANNEL
@@ -123,6 +129,10 @@ class Container:
     def classifiers(self) -> SettingsClassifiers:
         return cast(SettingsClassifiers, self.needs["classifiers"])
 
+    @property
+    def language_models(self) -> SettingsLanguageModels:
+        return cast(SettingsLanguageModels, self.needs["language_models"])
+
     def wait_until(self, position: int) -> bool:
         """Until every read model has passed the position; False when they have not in time."""
         names = [str(tables.schema) for tables in FOLLOWED]
@@ -216,6 +226,7 @@ class Container:
             thread.stop()
         for thread in reversed(self._running):
             thread.join(timeout=5)
+        self.language_models.close()
         self.database.close()
         if self.vectors is not None:
             self.vectors.close()
@@ -252,6 +263,7 @@ def _fill(settings: Settings, database: Database, embedded: Embedded | None, *, 
     ensure_tables(database, [*FOLLOWED, PoliciesProjection.tables])
     contents, embeddings = PostgresContents(database), PostgresEmbeddings(database)
     embedders = SettingsEmbedders(settings)
+    language_models = SettingsLanguageModels(settings, database)
     needs = {
         "store": store,
         "contents": contents,
@@ -260,7 +272,8 @@ def _fill(settings: Settings, database: Database, embedded: Embedded | None, *, 
         "embedders": embedders,
         "classifiers": SettingsClassifiers(embedders),
         "clusterer": LocalClusterer(threads=settings.threads),
-        "namers": SettingsNamers(),
+        "language_models": language_models,
+        "namers": SettingsNamers(language_models),
         "selection": ReadModelSelection(database),
         "assign": best_pairs,
     }

@@ -88,6 +88,7 @@ def erase(erasure: Erasure) -> Any:  # noqa: ANN401
         )
         cursor.execute(_ERASE_CONTENTS, [list(erasure.contents)])
         cursor.execute(_ERASE_VECTORS, [list(erasure.texts)])
+        cursor.execute("DELETE FROM ops.answers WHERE query_ids && %s::bigint[]", [list(erasure.query_ids)])
         drop_kept_schemas(cursor)
 
     return write

@@ -11,9 +11,18 @@ from typing import Any
 from pydantic import SecretStr
 
 from adapters.classifier import NearestClassifier
+from adapters.database import Database
 from adapters.embedder import EmbedderOptions, make_embedder
-from adapters.language_models import LanguageModels
+from adapters.language_models import LanguageModel, LanguageModels
+from adapters.language_models.asking import Equipment
+from adapters.language_models.kept import PostgresAnswers
+from adapters.language_models.meter import Meter
+from adapters.language_models.prices import read_prices
+from adapters.language_models.remote import PROVIDERS, SERVICES, RemoteLanguageModel
+from adapters.language_models.service import ModelOptions
 from adapters.namer import make_namer
+from adapters.services.pace import pace_of
+from adapters.services.retries import Patience
 from adapters.settings import Settings
 from adapters.sources import open_file, open_huggingface
 from commands.ports import Classifier, ConversationSource, Embedder, Namer
@@ -176,6 +185,56 @@ class SettingsNamers:
 
     def get(self, model: str) -> Namer:
         return make_namer(model, self._language_models)
+
+
+class SettingsLanguageModels:
+    """Models of providers with the keys of this process, each made once."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self.meter = Meter(database)
+        self._answers = PostgresAnswers(database, settings.answers_days)
+        self._prices = read_prices(settings.prices_table)
+        self._made: dict[str, RemoteLanguageModel] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> LanguageModel:
+        """Nobody is called by it."""
+        provider, _, model = name.partition("/")
+        if provider not in SERVICES or not model:
+            known = ", ".join(PROVIDERS)
+            raise Invalid(f"model {name!r} is not known: name one as provider/model, of {known}")
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._make(provider, model)
+            return self._made[name]
+
+    def options(self, provider: str) -> ModelOptions:
+        """How the provider is reached, and with which key."""
+        family = "openai" if provider == "openai-compatible" else provider
+        return ModelOptions(
+            base_url=getattr(self._settings, f"{family}_base_url"),
+            api_key=getattr(self._settings, f"{family}_api_key", None),
+            timeout_s=self._settings.model_timeout,
+            patience=Patience(base_s=self._settings.model_retry_wait),
+        )
+
+    def close(self) -> None:
+        for model in self._made.values():
+            model.close()
+
+    def _make(self, provider: str, model: str) -> RemoteLanguageModel:
+        options = self.options(provider)
+        return RemoteLanguageModel(
+            Equipment(
+                service=SERVICES[provider](provider, model, options),
+                patience=options.patience,
+                prices=self._prices,
+                pace=pace_of(f"ask {provider} {options.base_url}"),
+                answers=self._answers,
+                measure=self.meter.add,
+            )
+        )
 
 
 def _mark(base_url: str | None) -> str | None:

@@ -112,8 +112,33 @@ class Settings(BaseSettings):
     embed_batch_size: int | None = Field(
         default=None, ge=1, description="Texts per call of an embedder; each has its own default."
     )
+    model_timeout: float = Field(
+        default=120.0, gt=0, description="Seconds that a language model may take for one answer."
+    )
+    model_retry_wait: float = Field(
+        default=0.5,
+        gt=0,
+        description="Seconds before a request to a language model is made again; doubled each time.",
+    )
+    answers_days: int = Field(
+        default=90, ge=0, description="Days that answers of language models are kept to be used again."
+    )
+    prices_file: Path | None = Field(
+        default=None,
+        description="Prices of language models; `prices.yaml` in `LMSYS_HOME` where unset and there.",
+    )
     openai_base_url: str | None = Field(
         default=None, description="URL of another service that speaks OpenAI's protocol."
+    )
+    anthropic_base_url: str | None = Field(
+        default=None, description="URL of a proxy that speaks Anthropic's protocol."
+    )
+    cohere_base_url: str | None = Field(
+        default=None, description="URL of a proxy that speaks Cohere's protocol."
+    )
+    groq_base_url: str | None = Field(default=None, description="URL of a proxy for Groq, with `/openai/v1`.")
+    ollama_base_url: str | None = Field(
+        default=None, description="URL of Ollama where it is not on this machine, with `/v1`."
     )
     openai_api_key: SecretStr | None = Field(
         default=None, validation_alias="OPENAI_API_KEY", description="Key for OpenAI, or for that service."
@@ -149,7 +174,13 @@ class Settings(BaseSettings):
         """Where uploads wait for their job, by whose id they are named."""
         return self.home / "uploads"
 
-    @field_validator("home", "import_dir")
+    @property
+    def prices_table(self) -> Path | None:
+        """The file of prices that goes before those that come with the program, where there is one."""
+        at_home = self.home / "prices.yaml"
+        return self.prices_file or (at_home if at_home.exists() else None)
+
+    @field_validator("home", "import_dir", "prices_file")
     @classmethod
     def _whole_path(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None

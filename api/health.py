@@ -48,4 +48,5 @@ def readyz(container: ContainerDep, response: Response) -> dict[str, str]:
 def metrics(container: ContainerDep) -> Response:
     """For Prometheus."""
     container.read_models.measure()
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    figures = generate_latest() + generate_latest(container.language_models.meter.registry())
+    return Response(figures, media_type=CONTENT_TYPE_LATEST)

@@ -10,8 +10,17 @@ import structlog
 
 from adapters.settings import Settings
 
-QUIETER = ("alembic", "httpx", "procrastinate", "qdrant_client", "uvicorn.access")
-"""Libraries that log every step; of these only warnings are kept."""
+QUIETER = (
+    "alembic",
+    "anthropic",
+    "httpx",
+    "httpx2",
+    "openai",
+    "procrastinate",
+    "qdrant_client",
+    "uvicorn.access",
+)
+"""Libraries that log every step, some with what they send; of these only warnings are kept."""
 
 
 def set_up(settings: Settings) -> None:

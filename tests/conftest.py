@@ -20,6 +20,7 @@ from adapters.postgres import start_embedded
 from adapters.settings import Settings, read_settings
 from domain.base import Context, context
 
+pytest_plugins = ["tests.protocols.fixtures"]
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 hypothesis.register_profile("any machine", deadline=None)
 hypothesis.load_profile("any machine")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.embedder.answers import Transient, failure, quoted
 from adapters.embedder.options import EmbedderOptions
 from adapters.embedder.remote import Service
+from adapters.services.sdks import heard
 from domain.base import Refused
 
 URL = "https://api.openai.com/v1"
@@ -51,17 +51,7 @@ def _client(options: EmbedderOptions) -> Any:  # noqa: ANN401  (imported late)
 def _ask(client: Any, service: str, key: str | None, **request: Any) -> list[list[float]]:  # noqa: ANN401
     import openai
 
-    try:
+    with heard(openai, service, key, "list of vectors"):
         # as numbers: base64, the client's default, is not understood by every service
         answer = client.embeddings.create(**request, encoding_format="float")
         return [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
-    except openai.APIStatusError as error:
-        code = f" ({error.code})" if error.code else ""
-        raise failure(service, error.status_code, error.message + code, error.response.headers, key) from None
-    except openai.APITimeoutError:
-        raise Transient("it did not answer in time") from None
-    except openai.APIConnectionError as error:
-        cause = error.__cause__ or error
-        raise Transient(quoted(f"no connection, or one that broke: {cause!r}", key)) from None
-    except (AttributeError, TypeError, ValueError) as error:
-        raise Transient(quoted(f"it answered what is no list of vectors: {error!r}", key)) from None

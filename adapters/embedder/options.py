@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from adapters.services.retries import PATIENCE, Patience
 from domain.base import Invalid
 
 
@@ -19,8 +20,7 @@ class EmbedderOptions:
     number in an answer is refused. `revision` stands in the space beside what is known of the model.
     `max_text_bytes` of UTF-8 are embedded of each text, so that it has at most so many tokens; that is part
     of the revision too. `batch_size` is in texts a request; `rpm` in requests a minute, shared by all
-    embedders of one service in a process. Waits are in seconds: retries wait `retry_base_s`, twice that, and
-    so on up to `retry_max_s`, or what the service asks for; above `retry_after_max_s` they give up at once.
+    embedders of one service in a process. `timeout_s` is of one request, `patience` of the next tries.
     `cache_dir` is where fastembed keeps what it downloads, `threads` what its models may use.
     """
 
@@ -32,10 +32,7 @@ class EmbedderOptions:
     api_key: SecretStr | str | None = field(default=None, repr=False)
     rpm: int | None = None
     timeout_s: float = 60.0
-    max_retries: int = 5
-    retry_base_s: float = 0.5
-    retry_max_s: float = 30.0
-    retry_after_max_s: float = 120.0
+    patience: Patience = PATIENCE
     cohere_input_type: str = "clustering"
     cache_dir: Path | None = None
     threads: int = 1

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from threading import Lock
 
 import numpy as np
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_exponential, wait_random
 
-from adapters.embedder.answers import Transient
 from adapters.embedder.options import EmbedderOptions
 from adapters.embedder.texts import cut_all, spread, unit_rows
+from adapters.services.answers import Transient
+from adapters.services.pace import pace_of
 from domain.base import Refused, Unavailable
 from domain.values import Space, Vectors
 
@@ -50,8 +44,7 @@ class RemoteEmbedder:
         self._name = f"{service.provider}/{service.model}"
         self._dimension = service.dimension
         self._batch = min(options.batch_size or BATCH, service.most_texts)
-        limit = RateLimitItemPerMinute(options.rpm) if options.rpm else None
-        self._pace = Pace(limit, f"{service.provider} {options.base_url}")
+        self._pace = pace_of(f"embed {service.provider} {options.base_url}")
         self._probing = Lock()
 
     @property
@@ -89,12 +82,7 @@ class RemoteEmbedder:
             yield batch
 
     def _answer(self, texts: list[str]) -> list[list[float]]:
-        retrying = Retrying(
-            retry=retry_if_exception_type(Transient),
-            stop=self._stop,
-            wait=self._wait,
-            reraise=True,
-        )
+        retrying = self._options.patience.retrying()
         try:
             return retrying(self._ask_once, texts)
         except Transient as error:
@@ -104,23 +92,11 @@ class RemoteEmbedder:
             ) from None
 
     def _ask_once(self, texts: list[str]) -> list[list[float]]:
-        self._pace.wait()
+        self._pace.wait(self._options.rpm)
         answer = self._service.ask(texts)
         if len(answer) != len(texts):
             raise Transient(f"it answered {len(answer)} vectors for {len(texts)} texts")
         return answer
-
-    def _stop(self, state: RetryCallState) -> bool:
-        asked = _asked_to_wait(state)
-        if asked is not None and asked > self._options.retry_after_max_s:
-            return True
-        return stop_after_attempt(self._options.max_retries + 1)(state)
-
-    def _wait(self, state: RetryCallState) -> float:
-        asked = _asked_to_wait(state)
-        base = self._options.retry_base_s
-        backoff = wait_exponential(multiplier=base, max=self._options.retry_max_s) + wait_random(0, base)
-        return backoff(state) if asked is None else asked
 
     def _checked(self, answer: list[list[float]], dimension: int) -> Vectors:
         for vector in answer:
@@ -133,29 +109,3 @@ class RemoteEmbedder:
         if not np.isfinite(rows).all():
             raise Unavailable(f"{self._name} answered a vector with a value that is no number")
         return rows
-
-
-def _asked_to_wait(state: RetryCallState) -> float | None:
-    error = state.outcome.exception() if state.outcome else None
-    return error.retry_after if isinstance(error, Transient) else None
-
-
-class Pace:
-    """At most so many requests in a time to one service, counted over all threads of the process."""
-
-    def __init__(self, limit: RateLimitItem | None, service: str) -> None:
-        self._limit = limit
-        self._service = service
-
-    def wait(self) -> None:
-        """Sleeps until the next request may be made."""
-        if self._limit is None:
-            return
-        while not _limiter().hit(self._limit, self._service):
-            free_at = _limiter().get_window_stats(self._limit, self._service).reset_time
-            time.sleep(max(0.01, free_at - time.time()))
-
-
-@cache
-def _limiter() -> MovingWindowRateLimiter:
-    return MovingWindowRateLimiter(MemoryStorage())

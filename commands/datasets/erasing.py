@@ -63,6 +63,7 @@ def erase_conversation(cmd: EraseConversation, store: EventStore, contents: Cont
         dataset=cmd.dataset,
         conversation_id=cmd.conversation_id,
         query_id=query_ids[-1],
+        query_ids=query_ids,
         contents=[*(one.content for one in copies), *instead],
         texts=sorted(texts),
     )

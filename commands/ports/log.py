@@ -24,12 +24,14 @@ class NewConversation:
 class Erasure:
     """What is to go from beside the log: a conversation in all contents that it had, and their texts.
 
-    What another conversation has as well stays. A line of the index stays, without digests.
+    What another conversation has as well stays, but for what models answered about `query_ids`. A line of
+    the index stays, without digests.
     """
 
     dataset: str
     conversation_id: str
     query_id: int
+    query_ids: Sequence[int]
     contents: Sequence[bytes]
     texts: Sequence[bytes]
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from limits import RateLimitItemPerSecond
 from pydantic import SecretStr
 
 from adapters.embedder import EmbedderOptions, make_embedder
-from adapters.embedder.answers import retry_after
-from adapters.embedder.remote import Pace
+from adapters.services.answers import retry_after
+from adapters.services.pace import Pace
+from adapters.services.retries import Patience
 from commands.ports import Embedder
 from domain.base import Invalid, Refused, Unavailable
 
@@ -106,9 +106,9 @@ def service() -> Iterator[Service]:
     server.server_close()
 
 
-QUICK = EmbedderOptions(
-    dimension=3, api_key=SecretStr(KEY), timeout_s=5, max_retries=2, retry_base_s=0.01, retry_max_s=0.02
-)
+PATIENT = Patience(max_retries=2, base_s=0.01, max_s=0.02)
+ONCE_MORE = replace(PATIENT, max_retries=1)
+QUICK = EmbedderOptions(dimension=3, api_key=SecretStr(KEY), timeout_s=5, patience=PATIENT)
 Make = Callable[..., Embedder]
 
 
@@ -224,7 +224,7 @@ def test_a_refusal_is_passed_on_at_once_without_the_key(
 def test_a_service_that_hangs_is_unavailable(make: Make, service: Service) -> None:
     service.script = [Reply(hang=True)] * 2
     with pytest.raises(Unavailable, match=r"\(2 tries\): it did not answer in time"):
-        make(timeout_s=0.15, max_retries=1).embed(["a"])
+        make(timeout_s=0.15, patience=ONCE_MORE).embed(["a"])
 
 
 @pytest.mark.parametrize("cut", [10, 1])
@@ -235,7 +235,7 @@ def test_an_answer_that_breaks_off_is_asked_again(make: Make, service: Service, 
 
 
 def test_nobody_at_the_address_is_unavailable(make: Make, service: Service) -> None:
-    embedder = make(max_retries=1)
+    embedder = make(patience=ONCE_MORE)
     service.shutdown()
     service.socket.close()
     with pytest.raises(Unavailable, match=r"\(2 tries\): no connection"):
@@ -297,7 +297,7 @@ def test_what_changes_the_vectors_changes_the_space(making: Make) -> None:
 
     names = {named(), named(max_text_bytes=99), named(cohere_input_type="search_query"), named(revision="x")}
     assert len(names) == 4
-    assert named() == named(batch_size=7, rpm=9, max_retries=1)
+    assert named() == named(batch_size=7, rpm=9, patience=ONCE_MORE)
 
 
 def test_a_batch_is_no_larger_than_the_service_takes(making: Make, service: Service) -> None:
@@ -346,14 +346,6 @@ def test_options_that_make_no_sense_are_invalid(name: str) -> None:
         EmbedderOptions(**{name: 0})
 
 
-def test_requests_keep_the_pace() -> None:
-    pace = Pace(RateLimitItemPerSecond(3), "a service")
-    began = time.monotonic()
-    for _ in range(4):
-        pace.wait()
-    assert 0.9 <= time.monotonic() - began < 2
-
-
 def test_the_pace_is_shared_by_all_embedders_of_a_service(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,7 +358,7 @@ def test_the_pace_is_shared_by_all_embedders_of_a_service(
         slept.append(seconds)
         raise Slept
 
-    monkeypatch.setattr("adapters.embedder.remote.time.sleep", sleep)
+    monkeypatch.setattr(Pace.wait, "__defaults__", (sleep,))
     make(rpm=2).embed(["a"])
     make(rpm=2).embed(["b"])
     with pytest.raises(Slept):

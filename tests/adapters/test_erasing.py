@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from adapters.bootstrap import Container
 from adapters.contents import store_contents, store_conversations
+from adapters.language_models.kept import Kept, PostgresAnswers
 from adapters.read_store import alone, create_tables
 from adapters.rebuild import rebuild
 from commands.clustering import run_clustering
@@ -84,6 +85,46 @@ def test_a_rebuild_keeps_no_read_model_that_has_yet_to_forget(container: Contain
     with container.database.engine.connect() as connection:
         kept = connection.execute(text("SELECT query_text FROM datasets__old.queries")).scalars().all()
     assert kept == ["other"]
+
+
+# --- what models answered
+
+
+def keep_answer(container: Container, key: bytes, *ids: int) -> None:
+    answers = PostgresAnswers(container.database, days=9)
+    answers.keep("openai/m", [Kept(key, {"label": "refund"}, frozenset(ids))])
+
+
+def kept_answers(container: Container) -> set[bytes]:
+    with container.database.connection() as connection:
+        rows = connection.cursor(binary=True).execute("SELECT sha256 FROM ops.answers").fetchall()
+    return {row[0] for row in rows}
+
+
+def test_what_a_model_answered_about_the_text_goes(container: Container) -> None:
+    first, second = bring(container, "a", x="secret", y="other")
+    keep_answer(container, b"of both", first, second)
+    keep_answer(container, b"of one", second)
+    keep_answer(container, b"of none")
+    erase(container, "a", "x")
+    assert kept_answers(container) == {b"of one", b"of none"}
+
+
+def test_so_does_an_answer_that_was_found_again_for_another_query(container: Container) -> None:
+    [first] = bring(container, "a", x="secret")
+    [second] = bring(container, "b", z="secret")
+    keep_answer(container, b"key", first)
+    PostgresAnswers(container.database, days=9).find({b"key": frozenset({second})})
+    erase(container, "b", "z")
+    assert kept_answers(container) == set()
+
+
+def test_what_a_model_answers_after_the_erasure_is_not_kept(container: Container) -> None:
+    first, second = bring(container, "a", x="secret", y="other")
+    erase(container, "a", "x")
+    keep_answer(container, b"of both", first, second)
+    keep_answer(container, b"of one", second)
+    assert kept_answers(container) == {b"of one"}
 
 
 # --- at the same time

@@ -9,15 +9,26 @@ from email.utils import parsedate_to_datetime
 from domain.base import Refused
 
 PASSING = {408, 409, 425, 429}
+THIS_ONE = {400, 413, 422}
+"""Too long, say, or against the rules of the service: another request may be taken."""
+
 LONGEST_MESSAGE = 300
 
 
 class Transient(Exception):
-    """The same request may succeed; `retry_after` is in seconds, where the service said how long to wait."""
+    """The same request may succeed; `retry_after` is in seconds, where the service said how long to wait.
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    `kind` is what failures are counted by.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None, kind: str = "connection") -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.kind = kind
+
+
+class Rejected(Refused):
+    """The service says no to this request, which may be no word about the next."""
 
 
 def failure(
@@ -31,8 +42,10 @@ def failure(
     if (status in PASSING or status >= 500) and "insufficient_quota" not in message:
         wait = retry_after(headers)
         asked = f", and asks to wait {wait:.0f} s" if wait is not None else ""
-        return Transient(f"it answered HTTP {status}{asked}: {said}", wait)
-    return Refused(f"{service} refused: HTTP {status}: {said}")
+        kind = "rate_limit" if status == 429 else "server"
+        return Transient(f"it answered HTTP {status}{asked}: {said}", wait, kind)
+    refusal = Rejected if status in THIS_ONE else Refused
+    return refusal(f"{service} refused: HTTP {status}: {said}")
 
 
 def quoted(message: str, key: str | None) -> str:
