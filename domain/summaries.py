@@ -36,8 +36,11 @@ def without_quotations(words: str, texts: Sequence[str]) -> str:
 
 
 def _lowered(text: str) -> str:
-    """In small letters, each at its place."""
-    return "".join(low if len(low := one.lower()) == 1 else one for one in text)
+    """In small letters, each at its place; of the two for a small sigma always the same."""
+    low = text.lower()
+    if len(low) != len(text):
+        low = "".join(small if len(small := one.lower()) == 1 else one for one in text)
+    return low.replace("ς", "σ")  # noqa: RUF001
 
 
 class SummaryRun(Aggregate):

@@ -46,3 +46,11 @@ def test_what_no_text_says_is_left_as_it_is(words: str) -> None:
     assert without_quotations(words, ["something else altogether, which nobody wrote here"]) == " ".join(
         words.split()
     )
+
+
+@pytest.mark.parametrize("before", ["", "İ "])
+def test_a_quotation_in_other_letters_is_one_too(before: str) -> None:
+    """A small sigma at the end of a word is another letter than the one in capitals made small."""
+    text = "ο κύριος ΝΙΚΟΛΑΟΣ μένει στην οδό"  # noqa: RUF001
+    assert "…" in without_quotations(f"{before}{text.lower()}", [text])
+    assert "…" in without_quotations(text, [f"{before}{text.lower()}"])
