@@ -180,7 +180,7 @@ class SettingsClassifiers:
 class SettingsNamers:
     """The local namer, or one that asks a language model."""
 
-    def __init__(self, language_models: LanguageModels | None = None) -> None:
+    def __init__(self, language_models: LanguageModels) -> None:
         self._language_models = language_models
 
     def get(self, model: str) -> Namer:

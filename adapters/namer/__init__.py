@@ -11,12 +11,10 @@ from domain.base import Invalid
 __all__ = ["LocalNamer", "ModelNamer", "make_namer"]
 
 
-def make_namer(model: str, language_models: LanguageModels | None) -> Namer:
+def make_namer(model: str, language_models: LanguageModels) -> Namer:
     """Raises Invalid for a model that is unknown, Refused for a provider that is not set up."""
     provider, _, name = model.partition("/")
     if provider != "local":
-        if language_models is None:
-            raise Invalid(f"unknown model provider {provider!r}: known are local")
         return ModelNamer(language_models.get(model))
     if name not in ("", "c-tf-idf"):
         raise Invalid(f"unknown model {model!r}: known are {MODEL}")
