@@ -15,6 +15,7 @@ from commands.classification import (
 )
 from commands.clustering import FailClustering, run_clustering
 from commands.datasets import EndEmbedding, EndLoad, run_embedding, run_load, run_release
+from commands.evaluation import EndEvaluation, FailSuggestion, run_evaluation, run_suggestion
 from commands.extension import EndExtension, run_extension
 from commands.measures import run_measure
 from commands.ports import Contents, EventStore
@@ -49,6 +50,8 @@ WORK: dict[str, Work] = {
     "classify": Work(run_classification, lambda job, error: FailClassification(**job, error=error)),
     "ingest": Work(run_ingest, lambda job, error: EndIngest(**job, error=error)),
     "cancel_classification": Work(run_cancelled),
+    "evaluate": Work(run_evaluation, lambda job, error: EndEvaluation(**job, error=error)),
+    "suggest": Work(run_suggestion, lambda job, error: FailSuggestion(**job, error=error)),
     "extend": Work(run_extension, lambda job, error: EndExtension(**job, error=error)),
     "summarise": Work(run_summary, lambda job, error: FailSummary(**job, error=error)),
     "embed_titles": Work(run_embed_titles),

@@ -10,6 +10,7 @@ from domain.classification import ClassificationRun
 from domain.clustering import ClusteringRun
 from domain.clustering.edits import Edit
 from domain.datasets import Dataset
+from domain.evaluation import EvaluationRun, Suggestion
 from domain.summaries import SummaryRun
 
 
@@ -69,6 +70,11 @@ def _measure_jobs(event: Any) -> list[Job]:  # noqa: ANN401
     return [Job("measure", f"measure-{run_id}", {"run_id": run_id}, delay_s=1)] if concerned else []
 
 
+def _evaluation_job(event: Any) -> Job:  # noqa: ANN401
+    run_id = event.originator_id.partition("/")[2]
+    return Job("evaluate", run_id, {"evaluation_run_id": run_id})
+
+
 def _extension_job(event: Any) -> Job:  # noqa: ANN401
     run_id = event.originator_id.partition("/")[2]
     arguments = {"run_id": run_id, "extension_id": event.extension_id}
@@ -120,6 +126,9 @@ POLICIES: dict[type, Callable[[Any], Job]] = {
     ClassificationRun.IngestRequested: _ingest_job,
     ClassificationRun.CancelRequested: _cancel_job,
     ClusteringRun.ExtensionRequested: _extension_job,
+    EvaluationRun.Created: _evaluation_job,
+    EvaluationRun.Resumed: _evaluation_job,
+    Suggestion.Created: lambda e: Job("suggest", e.suggestion_id, {"suggestion_id": e.suggestion_id}),
     ClusteringRun.Completed: _snapshot_job,
 }
 

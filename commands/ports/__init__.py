@@ -3,6 +3,7 @@
 from commands.ports.clustering import Again, Clusterer, Clustering, Progress, VectorSource
 from commands.ports.contents import Contents, Embeddings
 from commands.ports.embedding import Embedder, Embedders
+from commands.ports.evaluation import Advice, FailedCase, Report, Scorer, Suggester, Suggesters
 from commands.ports.language import (
     NO_USAGE,
     BatchClassifier,
@@ -31,6 +32,7 @@ from commands.ports.vectors import Hit, Point, PointFilter, PointId, VectorIndex
 
 __all__ = [
     "NO_USAGE",
+    "Advice",
     "Again",
     "BadRow",
     "BatchClassifier",
@@ -50,6 +52,7 @@ __all__ = [
     "Embeddings",
     "Erasure",
     "EventStore",
+    "FailedCase",
     "Filters",
     "Hit",
     "Item",
@@ -65,10 +68,14 @@ __all__ = [
     "PointId",
     "Progress",
     "Receipt",
+    "Report",
     "Sample",
+    "Scorer",
     "Selection",
     "Sources",
     "Stop",
+    "Suggester",
+    "Suggesters",
     "ToldApart",
     "Usage",
     "VectorIndex",
