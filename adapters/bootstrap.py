@@ -13,6 +13,7 @@ import structlog
 from adapters.clusterer import LocalClusterer
 from adapters.contents import PostgresContents, PostgresEmbeddings
 from adapters.database import Database, Listener
+from adapters.evaluation import MEDIA_TYPES, SklearnScorer, plot, read_cases
 from adapters.event_store import PostgresEventStore
 from adapters.event_store.recorder import CHANNEL as LOG_CHANNEL
 from adapters.jobs import PoliciesProjection, Queue, Worker
@@ -26,6 +27,7 @@ from adapters.providers import (
     SettingsLanguageModels,
     SettingsNamers,
     SettingsSources,
+    SettingsSuggesters,
 )
 from adapters.read_models import FOLLOWED, READ_MODELS, ReadModels
 from adapters.read_store import RESET, ensure_tables, erase_everything
@@ -44,6 +46,7 @@ from commands import (
     curation,
     datasets,
     embedding,
+    evaluation,
     extension,
     measures,
     summaries,
@@ -62,6 +65,7 @@ HANDLERS: dict[type, Handler] = {
     **curation.HANDLERS,
     **datasets.HANDLERS,
     **embedding.HANDLERS,
+    **evaluation.HANDLERS,
     **extension.HANDLERS,
     **measures.HANDLERS,
     **summaries.HANDLERS,
@@ -73,7 +77,15 @@ log = structlog.get_logger()
 AT_ONCE = 20
 """Events that a command projects itself before it answers; more are left to the worker."""
 
-__all__ = ["Container", "keep_upload", "open_api", "open_container"]
+__all__ = [
+    "MEDIA_TYPES",
+    "Container",
+    "keep_upload",
+    "open_api",
+    "open_container",
+    "plot",
+    "read_cases",
+]
 
 
 @dataclass
@@ -132,6 +144,13 @@ class Container:
     @property
     def language_models(self) -> SettingsLanguageModels:
         return cast(SettingsLanguageModels, self.needs["language_models"])
+
+    def scorer(self) -> SklearnScorer:
+        return cast(SklearnScorer, self.needs["scorer"])
+
+    @property
+    def suggesters(self) -> SettingsSuggesters:
+        return cast(SettingsSuggesters, self.needs["suggesters"])
 
     def wait_until(self, position: int) -> bool:
         """Until every read model has passed the position; False when they have not in time."""
@@ -276,6 +295,8 @@ def _fill(settings: Settings, database: Database, embedded: Embedded | None, *, 
         "namers": SettingsNamers(language_models),
         "selection": ReadModelSelection(database),
         "assign": best_pairs,
+        "scorer": SklearnScorer(),
+        "suggesters": SettingsSuggesters(),
     }
     return Container(
         settings=settings,

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from adapters.classifier import NearestClassifier
 from adapters.database import Database
 from adapters.embedder import EmbedderOptions, make_embedder
+from adapters.evaluation import make_suggester
 from adapters.language_models import LanguageModel, LanguageModels
 from adapters.language_models.asking import Equipment
 from adapters.language_models.kept import PostgresAnswers
@@ -25,7 +26,7 @@ from adapters.services.pace import pace_of
 from adapters.services.retries import Patience
 from adapters.settings import Settings
 from adapters.sources import open_file, open_huggingface
-from commands.ports import Classifier, ConversationSource, Embedder, Namer
+from commands.ports import Classifier, ConversationSource, Embedder, Namer, Suggester
 from domain.base import Invalid, NotFound, Refused
 
 NEAREST = "local/nearest"
@@ -235,6 +236,16 @@ class SettingsLanguageModels:
                 measure=self.meter.add,
             )
         )
+
+
+class SettingsSuggesters:
+    """The local suggester, or one that asks a language model."""
+
+    def __init__(self, language_models: LanguageModels | None = None) -> None:
+        self._language_models = language_models
+
+    def get(self, model: str) -> Suggester:
+        return make_suggester(model, self._language_models)
 
 
 def _mark(base_url: str | None) -> str | None:

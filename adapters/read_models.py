@@ -25,6 +25,7 @@ from projections.classification import ClassificationProjection
 from projections.clustering import ClusteringProjection
 from projections.curation import CurationProjection
 from projections.datasets import DatasetsProjection
+from projections.evaluation import EvaluationProjection
 from projections.jobs import JobsProjection
 from projections.measures import MeasuresProjection
 from projections.proposals import ProposalsProjection
@@ -43,6 +44,7 @@ READ_MODELS: tuple[Projection, ...] = (
     ProposalsProjection(),
     ClassificationProjection(),
     JobsProjection(),
+    EvaluationProjection(),
     AccessProjection(),
     TagsProjection(),
     TemplatesProjection(),

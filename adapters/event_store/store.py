@@ -32,6 +32,7 @@ from domain.base import Aggregate, Context, Invalid, NotFound, VersionConflict, 
 from domain.classification import ClassificationRun
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.evaluation import EvaluationRun, Suggestion, TestSet
 from domain.measures import Measures
 from domain.proposals import Proposal
 from domain.search import TitleIndex
@@ -47,11 +48,14 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     ClassificationRun,
     ClusteringRun,
     Dataset,
+    EvaluationRun,
     Measures,
     Proposal,
+    Suggestion,
     SummaryRun,
     Tag,
     Template,
+    TestSet,
     TitleIndex,
 )
 register_topic(ClusteringRun.Snapshot.TOPIC, ClusteringRun.Snapshot)

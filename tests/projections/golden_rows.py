@@ -37,6 +37,7 @@ from adapters.settings import read_settings
 from docs.generate_events import recorded
 from domain.base import Aggregate
 from domain.content import encode_content, encode_manifest
+from domain.evaluation import Case, Manifest
 from domain.templates import Example, Label, TemplateContent
 from domain.values import digest
 from projections.base import BOOKKEEPING
@@ -57,7 +58,14 @@ BEGINNINGS: dict[str, Sequence[str]] = {
     ),
     "clustering": (*LOADED, *CLUSTERED),
     "dataset": (*LOADED, "dataset.embedding_requested.v1"),
+    "evaluation": (
+        "test_set.created.v1",
+        "test_set.version_frozen.v1",
+        "evaluation.created.v1",
+        "evaluation.cases_answered.v1",
+    ),
     "measures": (*CLUSTERED, "measures.created.v1"),
+    "suggestion": ("suggestion.created.v1", "suggestion.made.v1"),
     "summary": (*CLUSTERED, "summary.created.v1"),
 }
 """What comes before an event of an aggregate where its file does not say; else its creation alone."""
@@ -74,7 +82,11 @@ TEMPLATES = [
     TemplateContent("Support", (Label("payment", "Invoices and refunds"), Label("login"))),
     TemplateContent("Support", LABELS),
 ]
+CASES = Manifest.of(
+    [Case("ORDER", "two shoes"), Case("REFUND", query_id=2), Case("REFUND", query_id=3)], "default"
+)
 CONTENTS = {
+    digest(CASES.encoded()): CASES.encoded(),
     **{digest(one.body): one.body for one in TEMPLATES},
     **dict(zip(DIGESTS, BODIES, strict=True)),
     b"\xbb" * 32: encode_manifest(["c1", "c2", "c3"], DIGESTS),
