@@ -145,6 +145,7 @@ class Container:
     def language_models(self) -> SettingsLanguageModels:
         return cast(SettingsLanguageModels, self.needs["language_models"])
 
+    @property
     def scorer(self) -> SklearnScorer:
         return cast(SklearnScorer, self.needs["scorer"])
 

@@ -18,6 +18,7 @@ HEAVY = (
     "faiss",
     "fastembed",
     "hdbscan",
+    "matplotlib",
     "numba",
     "onnxruntime",
     "pandas",
