@@ -199,8 +199,8 @@ def _schema_faults(schema: dict[str, Any]) -> Iterator[Fault]:
         yield at, f"{odd} is no JSON; quote it where a text is meant"
     elif (size := len(json.dumps(schema, default=str))) > SCHEMA_BYTES:
         yield at, f"it has {size:,} bytes; {SCHEMA_BYTES:,} are allowed"
-    elif far := next((one for one in _references(schema) if not str(one).startswith("#")), None):
-        yield at, f"$ref {far!r}: only references within the schema are followed (#/$defs/...)"
+    elif lost := next((one for one in _references(schema) if _leads_nowhere(one, schema)), None):
+        yield at, f"$ref {lost!r}: only references to something within the schema are followed (#/$defs/...)"
     else:
         yield from _metaschema_faults(at, schema)
 
@@ -209,7 +209,9 @@ def _metaschema_faults(at: str, schema: dict[str, Any]) -> Iterator[Fault]:
     from jsonschema import Draft202012Validator
 
     wrong = False
-    for error in Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema):
+    regular = Draft202012Validator.FORMAT_CHECKER  # of a pattern, whether it can be used
+    meta = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=regular)
+    for error in meta.iter_errors(schema):
         wrong = True
         yield "/".join([at, *map(str, error.absolute_path)]), error.message[:500]
     if wrong:
@@ -247,3 +249,19 @@ def _references(value: object) -> Iterator[object]:
         yield from (one for key, one in value.items() if key in ("$ref", "$dynamicRef"))
     for one in _items(value):
         yield from _references(one)
+
+
+def _leads_nowhere(reference: object, schema: dict[str, Any]) -> bool:
+    """Out of the schema, to what is not there, or by further references back to itself."""
+    seen = set()
+    while isinstance(reference, str) and reference not in seen:
+        seen.add(reference)
+        if reference != "#" and not reference.startswith("#/"):
+            return True
+        found: object = schema
+        for part in reference.split("/")[1:]:
+            found = found.get(part) if isinstance(found, dict) else None
+        if not isinstance(found, dict | bool):
+            return True
+        reference = found.get("$ref") if isinstance(found, dict) else None
+    return reference is not None

@@ -11,7 +11,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from domain.base import Invalid, NotFound, Stale
-from domain.templates import Example, Label, Migration, Template, TemplateContent, difference
+from domain.templates import Example, Label, Migration, Template, TemplateContent, difference, read_content
 from domain.values import digest
 from tests.given import given
 
@@ -316,3 +316,40 @@ def test_a_difference_names_labels_words_and_lines() -> None:
     assert '+  "type": "object"' in found["answer_schema"].splitlines()
     assert difference(CONTENT, CONTENT)["same"]
     assert difference(CONTENT, CONTENT)["prompt"] == ""
+
+
+# --- the form of an answer
+
+
+def schema(label: object, **more: object) -> dict[str, Any]:
+    wanted = {"type": "object", "properties": {"label": label}, **more}
+    return {"name": "x", "labels": ["a"], "answer_schema": wanted}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        schema({"enum": ["a", "b"]}),
+        schema({"$ref": "#/$defs/name"}, **{"$defs": {"name": {"type": "string", "pattern": "^[ab]$"}}}),
+        schema(True),
+    ],
+)
+def test_a_schema_that_can_be_used(fields: dict[str, Any]) -> None:
+    assert read_content(fields).answer_schema == fields["answer_schema"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (schema({"pattern": "("}), "answer_schema/properties/label/pattern: '(' is not a 'regex'"),
+        (schema({"$ref": "#/$defs/name"}), "$ref '#/$defs/name'"),
+        (schema({"$ref": "#name"}), "$ref '#name'"),
+        (schema({"$ref": "#/properties/label"}), "$ref '#/properties/label'"),
+        (schema({"$ref": "https://there/"}), "$ref 'https://there/'"),
+        (schema({"description": "x" * 20_000}), "20,000 are allowed"),
+    ],
+)
+def test_a_schema_that_cannot(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        read_content(fields)
+    assert words in refused.value.message
