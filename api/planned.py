@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from api.errors import Problem, problem
-from api.limits import limit_predictions
 
 PLANNED = """
 POST /api/hierarchy
@@ -21,8 +20,6 @@ GET /api/classification/runs/{run_id}/stats
 GET /api/classification/runs/{run_id}/results
 GET /api/classification/runs/{run_id}/status
 POST /api/classification/runs/{run_id}/ingest
-POST /api/predict
-POST /api/predict/batch
 GET /api/classification/runs/{run_id}/clusters/{cluster_id}
 GET /api/classification/runs/{run_id}/labels/{label}
 GET /api/classification/runs/{run_id}/pivot
@@ -42,7 +39,6 @@ for _method, _path in (line.split() for line in PLANNED.split("\n") if line):
         _path,
         not_built,
         methods=[_method],
-        dependencies=[Depends(limit_predictions)] if _path.startswith("/api/predict") else [],
         status_code=501,
         response_model=None,
         responses={501: {"model": Problem, "description": "Planned, and not built yet"}},

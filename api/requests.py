@@ -27,6 +27,8 @@ QUIET = {*PUBLIC, "/metrics"}
 LONGEST_HEADER = 256
 HASH = re.compile(r"[0-9a-f]{64}")
 """The ETag of what is told by its content, where that of others is a version."""
+STREAMED = ("/api/predict/batch", "application/x-ndjson")
+"""Path and type of the one body that has no bound but that of its lines, and is read as it is answered."""
 
 seconds = Histogram(
     "lmsys_request_seconds", "Time of a request until its last byte", ["method", "route", "status"]
@@ -77,7 +79,11 @@ class Requests:
                 await refusal(scope, receive, send)
                 return
             context.set(replace(context.get(), actor=name, key_scope=name))
-        upload = headers.get("content-type", "").startswith("multipart/")
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if (scope["path"], kind) == STREAMED:
+            await self.app(scope, receive, send)
+            return
+        upload = kind.startswith("multipart/")
         limit = self._settings.max_upload_bytes if upload else self._settings.max_body_bytes
         try:
             if int(headers.get("content-length") or 0) > limit:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from cli import templates
+from cli import prediction, templates
 
 
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
     app.add_typer(group, name="classify", help="Give texts labels of a template.")
     templates.add_to(group)
+    prediction.add_to(group)

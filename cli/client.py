@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import ipaddress
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -70,11 +72,12 @@ class Client:
 
         self.url = _checked(url)
         headers = {"X-Actor": actor, "X-API-Key": key}
+        self._headers = {name: value for name, value in headers.items() if value}
         self._endless = httpx.Timeout(None, connect=CONNECT_TIMEOUT_S)
         self._bounded = httpx.Timeout(REQUEST_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         self._http = httpx.Client(
             base_url=self.url,
-            headers={name: value for name, value in headers.items() if value},
+            headers=self._headers,
             trust_env=not _is_local(self.url),
             follow_redirects=True,
             event_hooks={"response": [_tell]} if verbose else {},
@@ -152,6 +155,25 @@ class Client:
         with self._streamed(url, {}, {}) as answer:
             for piece in answer.iter_bytes():
                 target.write(piece)
+
+    def exchange(self, path: str, params: Params, file: IO[bytes], took: Callable[[bytes], None]) -> None:
+        """Send lines of JSON as they can be read; each line of the answer is handed over as it comes."""
+        import asyncio
+
+        import aiohttp
+
+        from cli.exchange import exchange
+
+        headers = {**self._headers, "Content-Type": "application/x-ndjson"}
+        given = {name: str(value) for name, value in _given(params).items()}
+        how: Any = {"connect_timeout": CONNECT_TIMEOUT_S, "proxies": not _is_local(self.url)}
+        try:
+            asyncio.run(exchange(self.url + path, headers, given, file, took, _refusal, **how))
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(f"no API at {self.url}: start it with `lmsys serve`") from error
+        except aiohttp.ClientError as error:
+            what = str(error) or type(error).__name__
+            raise Unreachable(f"the API at {self.url} broke off: {what}") from error
 
     def server_sent(self, path: str, after: str | None, params: Params) -> Iterator[tuple[str, str]]:
         """Id and data of each event of a stream, for as long as the connection lasts."""
@@ -310,19 +332,23 @@ def _tell(answer: httpx.Response) -> None:
 
 
 def _check(answer: httpx.Response) -> None:
-    """Raises ApiError with the words of the API, or with what came in their place."""
-    if not answer.is_error:
-        return
+    if answer.is_error:
+        raise _refusal(answer.status_code, answer.content)
+
+
+def _refusal(status: int, content: bytes) -> ApiError:
+    """The words of the API, or what came in their place."""
     try:
-        body = answer.json()
+        body = json.loads(content)
     except ValueError:
         body = None
     body = body if isinstance(body, dict) else {}
     error = body.get("error")
     message = error.get("message") if isinstance(error, dict) else None
-    said = message or body.get("detail") or answer.text[:500] or answer.reason_phrase
+    text = content[:2_000].decode("utf-8", "replace")[:500]
+    said = message or body.get("detail") or text or http.client.responses.get(status, f"HTTP {status}")
     wrong = [*(body.get("details") or []), *(body.get("errors") or [])]
-    raise ApiError(answer.status_code, str(said), [_detail(one) for one in wrong], wrong)
+    return ApiError(status, str(said), [_detail(one) for one in wrong], wrong)
 
 
 def _detail(one: object) -> str:

@@ -189,6 +189,20 @@ def find_template(connection: Connection, template_id: str) -> dict[str, Any] | 
     return _with_content(row) if row else None
 
 
+def present_hash(connection: Connection, template_id: str) -> str | None:
+    """Of the present version of a template that is not deleted."""
+    wanted = _present([]).with_only_columns(versions.c.template_hash)
+    where = and_(templates.c.template_id == template_id, ~templates.c.deleted)
+    return connection.execute(wanted.where(where)).scalar()
+
+
+def find_content(connection: Connection, template_hash: str) -> TemplateContent | None:
+    """What a version says that has this hash; None once it is erased."""
+    where = versions.c.template_hash == template_hash
+    body = connection.execute(select(versions.c.body).where(where).limit(1)).scalar()
+    return None if body is None else TemplateContent.decode(body.encode())
+
+
 def list_versions(
     connection: Connection, template_id: str, limit: int, offset: int
 ) -> tuple[list[dict[str, Any]], int]:

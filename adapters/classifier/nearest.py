@@ -8,8 +8,8 @@ from itertools import islice
 
 import numpy as np
 
-from adapters.classifier.kept import Kept
 from adapters.classifier.space import Found, LabelSpace, label_space
+from adapters.kept import Kept
 from adapters.threads import single_thread
 from commands.ports import Embedder, Item, Labelled, Limits, Stop, never
 from domain.templates import TemplateContent

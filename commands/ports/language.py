@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from domain.templates import TemplateContent
 
@@ -178,7 +178,8 @@ class Labelled:
     """The answer for one item. `label` is one of the template's, or None, and then `error` says why.
 
     `confidence` is in [0, 1], its meaning is the classifier's; None where it has none. `reasoning` may quote
-    the text: what goes into the log goes through `domain.summaries.without_quotations`.
+    the text: what goes into the log goes through `domain.summaries.without_quotations`. `answer` is what else
+    the template's schema asks for, None where it asks for no more.
     """
 
     key: int | str
@@ -187,6 +188,7 @@ class Labelled:
     reasoning: str | None = None
     error: str | None = None
     usage: Usage = NO_USAGE
+    answer: Mapping[str, Any] | None = None
 
 
 class Classifier(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 from adapters.classifier import NearestClassifier
-from adapters.classifier.kept import Kept
 from adapters.classifier.space import LabelSpace, label_space, probabilities, words
 from adapters.embedder import make_embedder
 from adapters.providers import SettingsClassifiers, SettingsEmbedders
@@ -138,43 +136,6 @@ def test_probabilities_add_up_and_are_sharper_where_it_is_colder() -> None:
     warm, cold = probabilities(similarities, 0.4), probabilities(similarities, 0.004)
     assert warm.sum() == pytest.approx(1)
     assert cold[0, 0] > 0.99 > warm[0, 0]
-
-
-# --- what is kept
-
-
-def test_a_template_is_worked_out_once_for_all_who_ask_at_once() -> None:
-    kept, made, begun = Kept[str, str](10, len), list[str](), threading.Event()
-
-    def make() -> str:
-        made.append("a")
-        begun.wait(5)
-        return "value"
-
-    threads = [threading.Thread(target=kept.get, args=("a", make)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    begun.set()
-    for thread in threads:
-        thread.join(5)
-    assert (made, kept.get("a", make)) == (["a"], "value")
-
-
-def test_what_was_not_asked_for_goes_first() -> None:
-    kept = Kept[str, str](6, len)
-    for name in ("aa", "bb", "cc", "aa", "dd"):
-        kept.get(name, name.upper)
-    made: list[str] = []
-    for name in ("aa", "cc", "dd", "bb"):
-        kept.get(name, lambda name=name: made.append(name) or "xx")  # type: ignore[misc, func-returns-value]
-    assert made == ["bb"]
-
-
-def test_a_failure_is_not_kept() -> None:
-    kept = Kept[str, str](6, len)
-    with pytest.raises(ZeroDivisionError):
-        kept.get("a", lambda: str(1 / 0))
-    assert kept.get("a", lambda: "later") == "later"
 
 
 def test_the_size_of_what_is_kept_is_known() -> None:
