@@ -122,6 +122,7 @@ def _batch_body() -> dict[str, Any]:
 
 @router.post(
     "/batch",
+    status_code=200,
     response_class=LinesResponse,
     responses={200: {"content": {NDJSON: {"schema": BatchPredictionResultItem.model_json_schema()}}}},
     openapi_extra=_batch_body(),
