@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from commands import editing
 from commands.bus import Handler
+from commands.editing import done as done
 from commands.ports import EventStore, Outcome
-from domain.base import Invalid, Stale, context
+from domain.base import Invalid
 from domain.clustering import Cluster, ClusteringRun
 from domain.clustering.cluster import MAX_TITLE
 from domain.values import flaw
@@ -182,25 +184,9 @@ def notes_on(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def done(run: ClusteringRun, answer: dict[str, Any], cmd: Edit) -> Outcome:
-    """The answer, and the run where it was changed and is meant to be."""
-    changed = bool(run.pending_events) and not cmd.dry_run
-    version = run.version if changed else run.version - len(run.pending_events)
-    full = {**answer, "version": version, "changed": changed, "dry_run": cmd.dry_run}
-    return Outcome((run,) if changed else (), full)
-
-
 def load_for_edit(store: EventStore, run_id: str) -> ClusteringRun:
     """The run, if it can be edited and is still the one that the caller has seen (If-Match)."""
-    run = store.load(ClusteringRun, run_id)
-    expected = context.get().expected_hash or context.get().expected_version
-    if expected is not None and expected != run.version:
-        raise Stale(
-            f"run {run_id} is at version {run.version}, not {expected}; read it again",
-            [{"version": run.version}],
-        )
-    run.check_editable()
-    return run
+    return editing.load_for_edit(store, ClusteringRun, run_id)
 
 
 HANDLERS: dict[type, Handler] = {

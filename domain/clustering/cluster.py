@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from domain.base import Invalid
 
@@ -20,25 +20,22 @@ COHERENCE = range(1, 6)
 Quality = Literal["high", "medium", "low"]
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """What a summary calls it (`named_…`), what people call it (`own_…`), and what they noted.
+class Named:
+    """What a model calls something (`named_…`) and what people call it (`own_…`).
 
-    The words of people are shown before those of a summary, whichever came later.
+    The words of people are shown before those of a model, whichever came later.
     """
 
-    named_title: str | None = None
-    named_description: str | None = None
-    summary_run_id: str | None = None
-    own_title: str | None = None
-    own_description: str | None = None
-    coherence_score: int | None = None
-    quality: Quality | None = None
-    notes: str | None = None
-    flags: tuple[str, ...] = ()
+    if TYPE_CHECKING:  # fields of the data classes that are named
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Cluster:
-        return self
+        @property
+        def named_title(self) -> str | None: ...
+        @property
+        def named_description(self) -> str | None: ...
+        @property
+        def own_title(self) -> str | None: ...
+        @property
+        def own_description(self) -> str | None: ...
 
     @property
     def title(self) -> str | None:
@@ -55,6 +52,24 @@ class Cluster:
     @property
     def description_edited(self) -> bool:
         return self.own_description is not None
+
+
+@dataclass(frozen=True)
+class Cluster(Named):
+    """Its names, of a summary and of people, and what people noted."""
+
+    named_title: str | None = None
+    named_description: str | None = None
+    summary_run_id: str | None = None
+    own_title: str | None = None
+    own_description: str | None = None
+    coherence_score: int | None = None
+    quality: Quality | None = None
+    notes: str | None = None
+    flags: tuple[str, ...] = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cluster:
+        return self
 
     def named_as(self, other: Cluster) -> Self:
         """With what a summary calls the other."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from domain.base import Aggregate, Conflict, Invalid, NotFound
+from domain.base import Conflict, Invalid, NotFound
 from domain.clustering import edits
 from domain.clustering.changes import Changes, Fields
 from domain.clustering.cluster import (
@@ -20,16 +19,16 @@ from domain.clustering.cluster import (
     check_metadata,
     check_text,
 )
-from domain.clustering.history import History, Plan
+from domain.clustering.history import Plan
 from domain.clustering.partition import Partition
+from domain.clustering.reversal import Reversible, named
 from domain.values import ERASED, ORPHAN, QueryIds
 
-SHOWN_IDS = 20
-"""Ids that an error names, at most."""
 
-
-class Curation(Aggregate):
+class Curation(Reversible):
     """The part of a run that people edit. Decisions read the state and may refuse; events change it."""
+
+    NOUN = "run"
 
     ClusterRenamed = edits.ClusterRenamed
     QueriesMoved = edits.QueriesMoved
@@ -53,7 +52,6 @@ class Curation(Aggregate):
         clusters: dict[int, Cluster]
         removed: dict[int, Cluster]
         next_cluster_id: int
-        history: History
         extension: dict[str, Any] | None
         carried_from: list[list[Any]]
 
@@ -193,7 +191,7 @@ class Curation(Aggregate):
         elsewhere = there[self.partition.labels_of(there) != cluster_id]
         if strangers := sorted(absent.union(elsewhere.tolist())):
             raise Conflict(
-                f"{len(strangers)} queries are not in cluster {cluster_id}: {_named(strangers)}",
+                f"{len(strangers)} queries are not in cluster {cluster_id}: {named(strangers)}",
                 [{"query_id": one, "detail": f"not in cluster {cluster_id}"} for one in strangers],
             )
         if len(wanted) == len(self.partition.members(cluster_id)):
@@ -233,31 +231,7 @@ class Curation(Aggregate):
 
     # --- taking back
 
-    def plan(self, version: int, changes: Mapping[int, Changes], *, redo: bool) -> Plan:
-        """What an undo (or redo) of the edit, undo or redo at this version comes to.
-
-        `changes`: those of all edits in `concerned_by`. Raises NotFound, and Conflict where nothing is left
-        to be taken back.
-        """
-        edits_, redo = self.history.meant(version, redo=redo)
-        if not edits_:
-            state = "not undone" if redo else "not in force"
-            raise Conflict(f"the edit at version {version} of run {self.run_id} is {state}")
-        plan = (self.history.plan_redo if redo else self.history.plan_undo)(edits_, changes)
-        return plan if plan.refused else replace(plan, changes=self._from_here(plan.changes))
-
-    def concerned_by(self, version: int, *, redo: bool) -> set[int]:
-        """The versions of all edits whose changes `plan` must know."""
-        edits_, redo = self.history.meant(version, redo=redo)
-        return (self.history.concerned_by_redo if redo else self.history.concerned_by_undo)(edits_)
-
-    def take_back(self, plan: Plan) -> None:
-        """Do what was planned, by one compensating event."""
-        self.check_editable()
-        if plan.refused:
-            raise Conflict(
-                f"the edits at versions {_named(plan.refused)} of run {self.run_id} are in the way"
-            )
+    def _take_back(self, plan: Plan) -> None:
         self._edit(self.EditsRedone if plan.redo else self.EditsUndone, plan.changes, edits=plan.edits)
 
     def _from_here(self, changes: Changes) -> Changes:
@@ -332,8 +306,3 @@ def _words(
     if description is not None and description != target.description:
         now["own_description"] = check_text("new_description", description, MAX_DESCRIPTION)
     return ({name: getattr(target, name) for name in now}, now) if now else None
-
-
-def _named(ids: Sequence[int]) -> str:
-    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
-    return ", ".join(map(str, ids[:SHOWN_IDS])) + more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -27,8 +27,6 @@ TITLES_AT_ONCE = 1_000
 class ClusteringRun(Curation):
     TOPIC = "clustering"
     PREFIX = "clustering"
-    EDITS: ClassVar[frozenset[type[Any]]]
-    """The events that change what people see, undo and redo among them."""
 
     class Created(Aggregate.Created):
         """The intent: what to cluster, how, from which seed, and up to which query of the data set."""
