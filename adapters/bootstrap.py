@@ -28,6 +28,7 @@ from adapters.providers import (
     SettingsNamers,
     SettingsSources,
     SettingsSuggesters,
+    SettingsTaxonomists,
 )
 from adapters.read_models import FOLLOWED, READ_MODELS, ReadModels
 from adapters.read_store import RESET, ensure_tables, erase_everything
@@ -48,6 +49,7 @@ from commands import (
     embedding,
     evaluation,
     extension,
+    hierarchy,
     measures,
     summaries,
     tags,
@@ -67,6 +69,7 @@ HANDLERS: dict[type, Handler] = {
     **embedding.HANDLERS,
     **evaluation.HANDLERS,
     **extension.HANDLERS,
+    **hierarchy.HANDLERS,
     **measures.HANDLERS,
     **summaries.HANDLERS,
     **tags.HANDLERS,
@@ -295,6 +298,7 @@ def _fill(settings: Settings, database: Database, embedded: Embedded | None, *, 
         "language_models": language_models,
         "namers": SettingsNamers(language_models),
         "selection": ReadModelSelection(database),
+        "taxonomists": SettingsTaxonomists(),
         "assign": best_pairs,
         "scorer": SklearnScorer(),
         "suggesters": SettingsSuggesters(),

@@ -26,7 +26,8 @@ from adapters.services.pace import pace_of
 from adapters.services.retries import Patience
 from adapters.settings import Settings
 from adapters.sources import open_file, open_huggingface
-from commands.ports import Classifier, ConversationSource, Embedder, Namer, Suggester
+from adapters.taxonomist import make_taxonomist
+from commands.ports import Classifier, ConversationSource, Embedder, Namer, Suggester, Taxonomist
 from domain.base import Invalid, NotFound, Refused
 
 NEAREST = "local/nearest"
@@ -246,6 +247,11 @@ class SettingsSuggesters:
 
     def get(self, model: str) -> Suggester:
         return make_suggester(model, self._language_models)
+
+
+class SettingsTaxonomists:
+    def get(self, model: str) -> Taxonomist:
+        return make_taxonomist(model)
 
 
 def _mark(base_url: str | None) -> str | None:

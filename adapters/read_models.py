@@ -26,6 +26,7 @@ from projections.clustering import ClusteringProjection
 from projections.curation import CurationProjection
 from projections.datasets import DatasetsProjection
 from projections.evaluation import EvaluationProjection
+from projections.hierarchy import HierarchyProjection
 from projections.jobs import JobsProjection
 from projections.measures import MeasuresProjection
 from projections.proposals import ProposalsProjection
@@ -39,6 +40,7 @@ READ_MODELS: tuple[Projection, ...] = (
     DatasetsProjection(),
     ClusteringProjection(),
     SummariesProjection(),
+    HierarchyProjection(),
     CurationProjection(),
     MeasuresProjection(),
     ProposalsProjection(),

@@ -8,9 +8,6 @@ from fastapi.responses import JSONResponse
 from api.errors import Problem, problem
 
 PLANNED = """
-POST /api/hierarchy
-GET /api/hierarchy
-GET /api/hierarchy/{hierarchy_run_id}
 GET /api/classification/runs
 POST /api/classification/runs
 GET /api/classification/runs/{run_id}

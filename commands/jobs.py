@@ -17,6 +17,7 @@ from commands.clustering import FailClustering, run_clustering
 from commands.datasets import EndEmbedding, EndLoad, run_embedding, run_load, run_release
 from commands.evaluation import EndEvaluation, FailSuggestion, run_evaluation, run_suggestion
 from commands.extension import EndExtension, run_extension
+from commands.hierarchy import FailHierarchy, run_follow, run_hierarchy
 from commands.measures import run_measure
 from commands.ports import Contents, EventStore
 from commands.summaries import FailSummary, run_embed_titles, run_summary
@@ -55,6 +56,8 @@ WORK: dict[str, Work] = {
     "extend": Work(run_extension, lambda job, error: EndExtension(**job, error=error)),
     "summarise": Work(run_summary, lambda job, error: FailSummary(**job, error=error)),
     "embed_titles": Work(run_embed_titles),
+    "arrange": Work(run_hierarchy, lambda job, error: FailHierarchy(**job, error=error)),
+    "follow": Work(run_follow),
     "measure": Work(run_measure),
     "release": Work(run_release),
     "snapshot": Work(run_snapshot),

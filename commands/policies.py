@@ -11,6 +11,7 @@ from domain.clustering import ClusteringRun
 from domain.clustering.edits import Edit
 from domain.datasets import Dataset
 from domain.evaluation import EvaluationRun, Suggestion
+from domain.hierarchy import Hierarchy
 from domain.summaries import SummaryRun
 
 
@@ -75,6 +76,21 @@ def _evaluation_job(event: Any) -> Job:  # noqa: ANN401
     return Job("evaluate", run_id, {"evaluation_run_id": run_id})
 
 
+def _follow_jobs(event: Any) -> list[Job]:  # noqa: ANN401
+    """Hierarchies follow whatever makes or removes clusters."""
+    run_id = event.originator_id.partition("/")[2]
+    concerned = bool(event.changes().made_or_removed)
+    return [_follow_job(run_id)] if concerned else []
+
+
+def _follow_job(run_id: str) -> Job:
+    return Job("follow", f"follow-{run_id}", {"run_id": run_id})
+
+
+def _hierarchy_job(event: Any) -> Job:  # noqa: ANN401
+    return Job("arrange", event.hierarchy_run_id, {"hierarchy_run_id": event.hierarchy_run_id})
+
+
 def _extension_job(event: Any) -> Job:  # noqa: ANN401
     run_id = event.originator_id.partition("/")[2]
     arguments = {"run_id": run_id, "extension_id": event.extension_id}
@@ -129,6 +145,8 @@ POLICIES: dict[type, Callable[[Any], Job]] = {
     EvaluationRun.Created: _evaluation_job,
     EvaluationRun.Resumed: _evaluation_job,
     Suggestion.Created: lambda e: Job("suggest", e.suggestion_id, {"suggestion_id": e.suggestion_id}),
+    Hierarchy.Created: _hierarchy_job,
+    Hierarchy.Completed: lambda e: _follow_job(e.run_id),
     ClusteringRun.Completed: _snapshot_job,
 }
 
@@ -140,7 +158,7 @@ def jobs_for(event: Any) -> list[Job]:  # noqa: ANN401
     """What an event sets off."""
     jobs = [policy(event)] if (policy := POLICIES.get(type(event))) else []
     if type(event) in ClusteringRun.EDITS:
-        jobs += _title_jobs(event)
+        jobs += _title_jobs(event) + _follow_jobs(event)
     jobs += _measure_jobs(event)
     stream, version = event.originator_id, event.originator_version
     if stream.startswith(f"{ClusteringRun.PREFIX}/") and version % SNAPSHOT_EVERY == 0:

@@ -33,6 +33,7 @@ from domain.classification import ClassificationRun
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
 from domain.evaluation import EvaluationRun, Suggestion, TestSet
+from domain.hierarchy import Hierarchy
 from domain.measures import Measures
 from domain.proposals import Proposal
 from domain.search import TitleIndex
@@ -49,6 +50,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     ClusteringRun,
     Dataset,
     EvaluationRun,
+    Hierarchy,
     Measures,
     Proposal,
     Suggestion,
@@ -235,11 +237,18 @@ class PostgresEventStore:
             return connection.execute(sql, values).fetchall()
 
     def runs_of(self, dataset: str) -> list[str]:
+        return self._names(ClusteringRun.Created.TOPIC, "dataset", dataset)
+
+    def hierarchies_of(self, run_id: str) -> list[str]:
+        return self._names(Hierarchy.Created.TOPIC, "run_id", run_id)
+
+    def _names(self, created: str, field: str, value: str) -> list[str]:
+        """Of the aggregates that were created with this value of a field, the oldest first."""
         with self.database.connection() as connection:
             rows = connection.execute(
-                "SELECT data ->> 'run_id' FROM log.events WHERE type = %s AND data ->> 'dataset' = %s"
+                "SELECT split_part(stream, '/', 2) FROM log.events WHERE type = %s AND data ->> %s = %s"
                 " ORDER BY position",
-                [ClusteringRun.Created.TOPIC, dataset],
+                [created, field, value],
             ).fetchall()
         return [row[0] for row in rows]
 

@@ -54,6 +54,7 @@ class Effect(BaseModel):
     clusters_changed: list[int]
     clusters_restored: list[int]
     clusters_removed: list[int]
+    nodes_moved: int = Field(0, description="Of a hierarchy; then the clusters above are its nodes.")
 
 
 class MovedQueries(BaseModel):
@@ -77,6 +78,7 @@ class EditDetail(Effect):
 
     edit_id: int
     run_id: str
+    hierarchy_run_id: str | None = None
     version: int
     edit_type: str
     state: Literal["in force", "undone", "partly undone"]
@@ -90,6 +92,7 @@ class ReversalResponse(EditResponse, Effect):
     """`edits`: what was taken back (or put back), in that order; `blockers`: those that cascaded."""
 
     run_id: str
+    hierarchy_run_id: str | None = None
     edits: list[EditRef]
     blockers: list[EditRef]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.clustering import NEGATIVE_IDS
-from cli.curation import bad, clusters, history, queries, reversal
+from cli.curation import bad, clusters, history, queries, reversal, tree
 from cli.curation.history import show_history
 from cli.session import add
 
@@ -29,6 +29,11 @@ def add_to(app: typer.Typer) -> None:
         (clusters.flag_cluster, "flag-cluster"),
     ):
         add(group, function, name, context_settings=NEGATIVE_IDS)
+    add(group, tree.move_nodes, "move-nodes")
+    add(group, tree.rename_category, "rename-category")
+    add(group, tree.add_category, "add-category")
+    add(group, tree.remove_category, "remove-category")
+    add(group, tree.tree_history, "tree-history")
     add(group, history.history, "history", context_settings=NEGATIVE_IDS)
     add(group, history.audit, "audit")
     add(group, history.show, "show")

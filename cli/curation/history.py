@@ -166,7 +166,8 @@ def show(
         print_json(answer)
         return
     event = session.client.get(f"/api/events/{edit_id}")
-    typer.echo(f"edit {edit_id}: {answer['edit_type']} in {answer['run_id']}, {answer['state']}")
+    where = answer.get("hierarchy_run_id") or answer["run_id"]
+    typer.echo(f"edit {edit_id}: {answer['edit_type']} in {where}, {answer['state']}")
     who = [event["recorded_at"], *(one_line(event.get(name) or "") for name in ("actor", "reason"))]
     typer.echo("  ".join(one for one in who if one))
     if answer["of"]:

@@ -163,8 +163,15 @@ def edits_named(edits: list[Answer]) -> str:
 
 def effect_in_words(answer: Answer) -> str:
     """What changes come to."""
-    parts = [f"{queries_in_words(answer['queries_moved'])} moved"]
-    for name, word in (("changed", "clusters touched"), ("restored", "there again"), ("removed", "gone")):
+    of_tree = answer.get("hierarchy_run_id") is not None
+    moved = (
+        counted(answer["nodes_moved"], "node", "nodes")
+        if of_tree
+        else queries_in_words(answer["queries_moved"])
+    )
+    parts = [f"{moved} moved"]
+    touched = "nodes touched" if of_tree else "clusters touched"
+    for name, word in (("changed", touched), ("restored", "there again"), ("removed", "gone")):
         if ids := answer[f"clusters_{name}"]:
             parts.append(f"{word}: {listed(ids)}")
     return "; ".join(parts)

@@ -115,6 +115,9 @@ class EventStore(Protocol):
     def runs_of(self, dataset: str) -> list[str]:
         """The ids of all clustering runs of a data set."""
 
+    def hierarchies_of(self, run_id: str) -> list[str]:
+        """The ids of all hierarchies of a clustering run."""
+
     def templates_with_examples(self) -> list[tuple[str, str]]:
         """Hash and template id of all versions that have or had examples."""
 

@@ -16,10 +16,12 @@ from commands.policies import POLICIES, SNAPSHOT_EVERY, Job, jobs_for
 from domain.classification import ClassificationRun
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.hierarchy import Hierarchy
 from domain.summaries import SummaryRun
 from tests.domain.test_golden import recorded_types
 from tests.runs import completed_run, stored, titles
 from tests.stories import cluster, load
+from tests.trees import HIERARCHY_ID, completed_hierarchy
 
 
 def loading() -> Dataset:
@@ -107,6 +109,14 @@ EXPECTED = [
         event_of(run(), ClusteringRun.ExtensionRequested),
         Job("extend", f"{RUN_ID}-x1", {"run_id": RUN_ID, "extension_id": "x1"}),
     ),
+    (
+        event_of(completed_hierarchy(), Hierarchy.Created),
+        Job("arrange", HIERARCHY_ID, {"hierarchy_run_id": HIERARCHY_ID}),
+    ),
+    (
+        event_of(completed_hierarchy(), Hierarchy.Completed),
+        Job("follow", f"follow-{RUN_ID}", {"run_id": RUN_ID}),
+    ),
     (COMPLETED, Job("snapshot", f"snapshot-clustering/{RUN_ID}-3", {"run_id": RUN_ID})),
     (COMPLETED, Job("measure", f"measure-{RUN_ID}", {"run_id": RUN_ID})),
 ]
@@ -172,6 +182,17 @@ def test_search_follows_the_words_of_an_edit_and_of_its_undo(
     assert titles_embedded(edited.collect_events()[0]) == back
 
 
+@pytest.mark.parametrize("edit", [one[1] for one in TITLED], ids=[one[0] for one in TITLED])
+def test_hierarchies_follow_what_makes_or_removes_clusters(edit: Callable[[ClusteringRun], Any]) -> None:
+    edited: Any = completed_run([0, 0, 1, 1], clusters=4)
+    there = set(edited.clusters)
+    edited.collect_events()
+    edit(edited)
+    (event,) = edited.collect_events()
+    found = [job.key for job in jobs_for(stored(event)) if job.task == "follow"]
+    assert found == ([f"follow-{RUN_ID}"] if set(edited.clusters) != there else [])
+
+
 def titles_embedded(event: Any) -> list[int]:  # noqa: ANN401
     return [job.arguments["cluster_id"] for job in jobs_for(stored(event)) if job.task == "embed_titles"]
 
@@ -235,6 +256,7 @@ def test_the_jobs_of_a_failure_say_what_failed() -> None:
         "summarise": failed["summarise"]({"summary_run_id": "s1"}, "why"),
         "classify": failed["classify"](CLASSIFY, "why"),
         "ingest": failed["ingest"]({**CLASSIFY, "ingest_id": "i1"}, "why"),
+        "arrange": failed["arrange"]({"hierarchy_run_id": "h1"}, "why"),
         "extend": failed["extend"]({"run_id": RUN_ID, "extension_id": "x1"}, "why"),
     }
     assert set(commands) == set(failed)

@@ -49,6 +49,25 @@ META = {"actor": "anna", "reason": "for the record", "correlation_id": "golden"}
 
 LOADED = ("dataset.created.v1", "dataset.load_requested.v1", "dataset.conversations_imported.v1")
 CLUSTERED = ("clustering.created.v1", "clustering.queries_assigned.v1", "clustering.completed.v1")
+TREE = tuple(
+    f"hierarchy.{one}.v1"
+    for one in (
+        "created",
+        "level_begun",
+        "categories_proposed",
+        "categories_chosen",
+        "nodes_assigned",
+        "categories_named",
+        "level_ended",
+        "completed",
+        "nodes_moved",
+        "category_renamed",
+        "category_added",
+        "clusters_followed",
+        "category_removed",
+        "edits_undone",
+    )
+)
 BEGINNINGS: dict[str, Sequence[str]] = {
     "api_key": ("api_key.created.v1",),
     "classification": (
@@ -64,6 +83,7 @@ BEGINNINGS: dict[str, Sequence[str]] = {
         "evaluation.created.v1",
         "evaluation.cases_answered.v1",
     ),
+    "hierarchy": (*CLUSTERED, *TREE),
     "measures": (*CLUSTERED, "measures.created.v1"),
     "suggestion": ("suggestion.created.v1", "suggestion.made.v1"),
     "summary": (*CLUSTERED, "summary.created.v1"),

@@ -1,0 +1,140 @@
+"""`lmsys merge-clusters`, `lmsys hierarchies`, `lmsys show-hierarchy`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from cli.client import Answer, Client, Failed
+from cli.clustering import RunId
+from cli.output import fields, note, one_line
+from cli.session import Session, Timeout, Wait, add
+
+LOCAL = "local/agglomerative"
+
+HierarchyId = Annotated[
+    str, typer.Argument(metavar="HIERARCHY_RUN_ID", help="As `lmsys hierarchies` names it.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    add(app, merge_clusters, "merge-clusters")
+    add(app, hierarchies, "hierarchies")
+    add(app, show_hierarchy, "show-hierarchy")
+
+
+def merge_clusters(
+    session: Session,
+    run_id: RunId,
+    model: Annotated[str, typer.Option(help="provider/model; the default needs no key.")] = LOCAL,
+    target_levels: Annotated[
+        int | None, typer.Option(min=2, help="Levels, the clusters counted as one; 3 without it.")
+    ] = None,
+    merge_ratio: Annotated[
+        float | None, typer.Option(help="Parents for each node of a level: 0.2 makes 20 of 100.")
+    ] = None,
+    neighborhood_size: Annotated[
+        int | None, typer.Option(min=2, help="Clusters that a model sees at a time.")
+    ] = None,
+    summary_run_id: Annotated[
+        str | None, typer.Option(help="By the titles of this summary run, else by those that are shown.")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls of the model at a time.")] = None,
+    rpm: Annotated[int | None, typer.Option(min=1, help="Calls of the model per minute at most.")] = None,
+    wait: Wait = True,
+    timeout: Timeout = None,
+) -> None:
+    """Arrange the clusters of a run under categories. Prints the id of the hierarchy."""
+    provider, slash, name = model.partition("/")
+    if not (provider and slash and name):
+        raise typer.BadParameter(f"--model {model}: write provider/model, for example {LOCAL}")
+    body = {
+        "run_id": run_id,
+        "provider": provider,
+        "model": name,
+        "target_levels": target_levels,
+        "merge_ratio": merge_ratio,
+        "neighborhood_size": neighborhood_size,
+        "summary_run_id": summary_run_id,
+        "concurrency": concurrency,
+        "rpm": rpm,
+    }
+    started = session.client.post("/api/hierarchy", body)
+    found = started["hierarchy_run_id"]
+    if not wait:
+        session.text(started, found)
+        return
+    done = wait_for_hierarchy(session.client, found, timeout)
+    session.text(done, found)
+    if done["unanswered"]:
+        note(f"{done['unanswered']:,} questions had no usable answer; what they were about stands at the top")
+    note(f"to see it: lmsys show-hierarchy {found}")
+
+
+def wait_for_hierarchy(client: Client, hierarchy_run_id: str, timeout: float | None) -> Answer:
+    """Its status when it has ended. Raises Failed when it has failed."""
+    path = f"/api/hierarchy/{quote(hierarchy_run_id, safe='')}/status"
+    done = client.wait(hierarchy_run_id, lambda: client.get(path), timeout, "lmsys hierarchies")
+    if done["status"] == "failed":
+        why = done.get("error") or "the server does not say why"
+        raise Failed(f"hierarchy {hierarchy_run_id} failed: {why}")
+    return done
+
+
+def hierarchies(
+    session: Session,
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="RUN_ID", help="Hierarchies of this clustering run.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Hierarchies at most.")] = None,
+) -> None:
+    """List hierarchies, newest first."""
+    answer = session.client.pages("/api/hierarchy", limit, {"run_id": run_id})
+    columns = ["hierarchy_run_id", "run_id", "model", "levels", "status", "created_at", "error"]
+    session.table(answer, columns, [fields(item, columns) for item in answer["items"]])
+
+
+def show_hierarchy(
+    session: Session,
+    hierarchy_run_id: HierarchyId,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="So many levels from the top; all without it.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="As it was at an event position, a time or a tag.")
+    ] = None,
+) -> None:
+    """Show a hierarchy as a tree: titles, ids, how many queries."""
+    path = f"/api/hierarchy/{quote(hierarchy_run_id, safe='')}"
+    answer = session.client.get(path, {"as_of": as_of})
+    session.text(answer, "\n".join(tree_lines(answer["nodes"], depth)))
+    if answer["status"] != "completed":
+        note(f"{hierarchy_run_id} is {answer['status']}: there is no tree yet")
+
+
+def tree_lines(nodes: list[Answer], depth: int | None = None) -> Iterator[str]:
+    """A line for each node, below what it is under; tops are set apart by a blank line."""
+    by_id = {one["cluster_id"]: one for one in nodes}
+
+    def below(node: Answer, indent: str, left: int) -> Iterator[str]:
+        children = [by_id[one] for one in node["children_ids"]] if left else []
+        for at, child in enumerate(children, 1):
+            branch, further = ("└── ", "    ") if at == len(children) else ("├── ", "│   ")
+            yield f"{indent}{branch}{label(child)}"
+            yield from below(child, indent + further, left - 1)
+
+    tops = [one for one in nodes if one["parent_cluster_id"] is None]
+    for at, top in enumerate(tops):
+        if at and (top["children_ids"] or tops[at - 1]["children_ids"]):
+            yield ""
+        yield label(top)
+        yield from below(top, "", (depth or len(nodes)) - 1)
+
+
+def label(node: dict[str, Any]) -> str:
+    queries = "1 query" if node["num_queries"] == 1 else f"{node['num_queries']:,} queries"
+    clusters = f"{node['num_clusters']:,} clusters, " if node["level"] else ""
+    return f"{one_line(node['title'] or 'untitled')} ({clusters}{queries}) [{node['cluster_id']}]"
