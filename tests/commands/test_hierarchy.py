@@ -34,6 +34,7 @@ from commands.ports import Step as Asked
 from domain.base import Conflict, Context, Invalid, NotFound, Stale, Unavailable, context
 from domain.clustering import ClusteringRun
 from domain.hierarchy import FIRST_CATEGORY, TOP, Hierarchy
+from domain.summaries import QUOTATION
 from tests.arranging import Dying, arrange, request, run_of_six, work
 from tests.browsing import Installation, browsed, summarise
 from tests.stories import logged
@@ -218,7 +219,8 @@ class Quoting(Dying):
         for one in super().rename(groups, known, limits):
             group = next(group for group in groups if group.category.category_id == one.category_id)
             texts = [text for child in group.children for text in child.texts]
-            said = next(text for text in texts if sum(text in other for other in texts) == 1)
+            alone = (text for text in texts if sum(text in other for other in texts) == 1)
+            said = next(text for text in alone if len(text) > QUOTATION)
             self.quoted.add(said)
             yield replace(one, title=said, description=f"They say: {said}")
 
