@@ -301,7 +301,7 @@ def _fill(settings: Settings, database: Database, embedded: Embedded | None, *, 
         "taxonomists": SettingsTaxonomists(),
         "assign": best_pairs,
         "scorer": SklearnScorer(),
-        "suggesters": SettingsSuggesters(),
+        "suggesters": SettingsSuggesters(language_models),
     }
     return Container(
         settings=settings,

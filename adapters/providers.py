@@ -242,7 +242,7 @@ class SettingsLanguageModels:
 class SettingsSuggesters:
     """The local suggester, or one that asks a language model."""
 
-    def __init__(self, language_models: LanguageModels | None = None) -> None:
+    def __init__(self, language_models: LanguageModels) -> None:
         self._language_models = language_models
 
     def get(self, model: str) -> Suggester:

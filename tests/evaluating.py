@@ -68,7 +68,7 @@ class Scripted:
 
 class Suggesters:
     def get(self, model: str) -> Suggester:
-        return make_suggester(model)
+        return make_suggester(model, None)  # type: ignore[arg-type]
 
 
 def bus(container: Container, classifier: Scripted, settled: Callable[[Receipt], None] | None = None) -> Bus:

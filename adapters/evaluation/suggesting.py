@@ -12,7 +12,7 @@ from adapters.language_models.port import LanguageModel, LanguageModels, Questio
 from adapters.namer.terms import telling_terms, vocabulary_of
 from adapters.prompts import prompt
 from commands.ports import Advice, FailedCase, Limits, Report, Stop, Suggester, never
-from domain.base import Invalid, Unavailable
+from domain.base import Invalid, Refused
 from domain.templates import TemplateContent, checked
 
 LOCAL = "local/confusion"
@@ -192,7 +192,7 @@ class AskingSuggester:
     def suggest(self, report: Report, stop: Stop = never) -> Advice:
         (answer,) = self._language_model.ask([question(report)], Limits(concurrency=1), stop)
         if answer.value is None:
-            raise Unavailable(f"{self.model} gave no suggestion: {answer.error}")
+            raise Refused(f"{self.model} gave no suggestion: {answer.error}")
         value = answer.value
         return Advice(
             analysis=value["analysis"],
@@ -265,11 +265,11 @@ def _shown_case(case: FailedCase) -> str:
     return f"- expected {case.expected}, answered {case.predicted or 'nothing'}: {text}"
 
 
-def make_suggester(model: str, language_models: LanguageModels | None = None) -> Suggester:
+def make_suggester(model: str, language_models: LanguageModels) -> Suggester:
     """Raises Invalid for a model that is unknown, Refused for one that is not set up."""
     provider, _, name = model.partition("/")
-    if provider != "local" and language_models is not None:
+    if provider != "local":
         return AskingSuggester(language_models.get(model))
-    if provider != "local" or name not in ("", "confusion"):
+    if name not in ("", "confusion"):
         raise Invalid(f"unknown model {model!r}: known are {LOCAL}")
     return LocalSuggester()

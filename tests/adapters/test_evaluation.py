@@ -17,7 +17,7 @@ from adapters.evaluation import SklearnScorer, make_suggester, plot, read_cases
 from adapters.evaluation.plots import matrix_of
 from adapters.language_models.port import Answer, Question
 from commands.ports import FailedCase, Limits, Report, Stop, Usage, never
-from domain.base import Invalid, Unavailable
+from domain.base import Invalid, Refused
 from domain.evaluation.runs import ERROR
 from domain.templates import Label, TemplateContent
 from domain.values import Labels
@@ -292,7 +292,7 @@ def test_an_answer_that_is_no_draft_is_refused(changes: dict[str, Any], words: s
 
 
 def test_no_answer_is_no_suggestion() -> None:
-    with pytest.raises(Unavailable, match="gave no suggestion: no"):
+    with pytest.raises(Refused, match="gave no suggestion: no"):
         make_suggester("openai/some", Models(None)).suggest(REPORT)
 
 
