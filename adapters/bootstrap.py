@@ -22,6 +22,7 @@ from adapters.migrations import migrate
 from adapters.points import Indexer, Points
 from adapters.postgres import Embedded, start_embedded
 from adapters.providers import (
+    SettingsBatchClassifiers,
     SettingsClassifiers,
     SettingsEmbedders,
     SettingsLanguageModels,
@@ -294,6 +295,7 @@ def _fill(settings: Settings, database: Database, embedded: Embedded | None, *, 
         "sources": SettingsSources(settings),
         "embedders": embedders,
         "classifiers": SettingsClassifiers(embedders),
+        "batch_classifiers": SettingsBatchClassifiers(),
         "clusterer": LocalClusterer(threads=settings.threads),
         "language_models": language_models,
         "namers": SettingsNamers(language_models),

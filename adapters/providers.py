@@ -27,7 +27,15 @@ from adapters.services.retries import Patience
 from adapters.settings import Settings
 from adapters.sources import open_file, open_huggingface
 from adapters.taxonomist import make_taxonomist
-from commands.ports import Classifier, ConversationSource, Embedder, Namer, Suggester, Taxonomist
+from commands.ports import (
+    BatchClassifier,
+    Classifier,
+    ConversationSource,
+    Embedder,
+    Namer,
+    Suggester,
+    Taxonomist,
+)
 from domain.base import Invalid, NotFound, Refused
 
 NEAREST = "local/nearest"
@@ -177,6 +185,13 @@ class SettingsClassifiers:
         if provider is None or model is None:
             return model or (NEAREST if provider in (None, "local") else f"{provider}/")
         return f"{provider}/{model.removeprefix(provider + '/')}"
+
+
+class SettingsBatchClassifiers:
+    """Classifiers of providers that take batches; the local one answers at once."""
+
+    def get(self, model: str) -> BatchClassifier:
+        raise Invalid(f"execution.mode: {model} takes no batches; use sync")
 
 
 class SettingsNamers:

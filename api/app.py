@@ -15,6 +15,7 @@ from adapters.bootstrap import Container, open_api
 from adapters.settings import Settings, read_settings
 from api import (
     audit,
+    classification,
     clustering,
     curation,
     datasets,
@@ -40,6 +41,7 @@ from api.requests import Requests
 
 GUARDED = (
     audit,
+    classification,
     clustering,
     curation,
     datasets,

@@ -8,18 +8,6 @@ from fastapi.responses import JSONResponse
 from api.errors import Problem, problem
 
 PLANNED = """
-GET /api/classification/runs
-POST /api/classification/runs
-GET /api/classification/runs/{run_id}
-POST /api/classification/runs/{run_id}/resume
-POST /api/classification/runs/{run_id}/cancel
-GET /api/classification/runs/{run_id}/stats
-GET /api/classification/runs/{run_id}/results
-GET /api/classification/runs/{run_id}/status
-POST /api/classification/runs/{run_id}/ingest
-GET /api/classification/runs/{run_id}/clusters/{cluster_id}
-GET /api/classification/runs/{run_id}/labels/{label}
-GET /api/classification/runs/{run_id}/pivot
 """
 
 router = APIRouter(tags=["planned"])
