@@ -22,6 +22,14 @@ RunId = Annotated[
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls of the model at a time.")]
 Rpm = Annotated[int | None, typer.Option(min=1, help="Calls of the model per minute at most.")]
 Tokens = Annotated[int | None, typer.Option(min=1, help="Tokens that the run may use in all.")]
+ClusterIds = Annotated[
+    list[int] | None, typer.Option("--cluster", help="Of this cluster of it; may be repeated.")
+]
+QueryIds = Annotated[list[int] | None, typer.Option("--query", help="This query; may be repeated.")]
+Where = Annotated[
+    str | None,
+    typer.Option(metavar="CONDITION", help="Such as \"language = 'German' AND label IS NULL\"."),
+]
 Label = Annotated[str | None, typer.Option(help="Only results with this label.")]
 Search = Annotated[str | None, typer.Option(metavar="WORDS", help="Words that occur in the query.")]
 Current = Annotated[bool, typer.Option("--current", help="In the labels of the template's newest version.")]
@@ -54,16 +62,9 @@ def create(
     alias: Annotated[str | None, typer.Option(help="A name of your own for this run.")] = None,
     dataset: Dataset = None,
     run_id: Annotated[str | None, typer.Option(help="Members of this clustering run.")] = None,
-    cluster_ids: Annotated[
-        list[int] | None, typer.Option("--cluster", help="Of this cluster of it; may be repeated.")
-    ] = None,
-    query_ids: Annotated[
-        list[int] | None, typer.Option("--query", help="This query; may be repeated.")
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="CONDITION", help="Such as \"language = 'German' AND label IS NULL\"."),
-    ] = None,
+    cluster_ids: ClusterIds = None,
+    query_ids: QueryIds = None,
+    where: Where = None,
     text: Search = None,
     label: Annotated[str | None, typer.Option(help="`label` in the metadata.")] = None,
     language: Annotated[str | None, typer.Option(help="Language of the conversation.")] = None,
