@@ -7,10 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from adapters.settings import read_settings
-from api.app import create_app
-from api.planned import PLANNED
-
 
 def test_the_document_is_printed_without_starting_anything(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cli.main", "openapi"]
@@ -20,9 +16,3 @@ def test_the_document_is_printed_without_starting_anything(tmp_path: Path) -> No
     assert len(ids) == len(set(ids))
     assert len(ids) > 59
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_planned_says_so() -> None:
-    paths = create_app(read_settings()).openapi()["paths"]
-    for method, path in (line.split() for line in PLANNED.split("\n") if line):
-        assert "501" in paths[path][method.lower()]["responses"]

@@ -32,11 +32,7 @@ CHECKS = [
 """Not asked: that keys are needed (they are off), nor that whatever fits the schema is accepted (a run that
 does not exist fits it)."""
 
-schema = (
-    schemathesis.openapi.from_dict(create_app(read_settings()).openapi())
-    .exclude(tag="planned")
-    .exclude(path_regex=SLOW)
-)
+schema = schemathesis.openapi.from_dict(create_app(read_settings()).openapi()).exclude(path_regex=SLOW)
 
 
 @pytest.fixture(scope="module")
