@@ -265,8 +265,13 @@ class SettingsSuggesters:
 
 
 class SettingsTaxonomists:
+    """The local taxonomist, or one that asks a language model."""
+
+    def __init__(self, language_models: LanguageModels) -> None:
+        self._language_models = language_models
+
     def get(self, model: str) -> Taxonomist:
-        return make_taxonomist(model)
+        return make_taxonomist(model, self._language_models)
 
 
 def _mark(base_url: str | None) -> str | None:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from adapters.language_models import LanguageModel
 from adapters.taxonomist import make_taxonomist
 from adapters.taxonomist.local import LocalTaxonomist, grouped
 from adapters.taxonomist.neighborhoods import OUTSIDE, neighborhoods
 from commands.ports import Category, Child, Group, Limits
-from domain.base import Invalid
+from domain.base import Invalid, Refused
 
 LIMITS = Limits()
 TOPICS = {"bread": 0, "pasta": 0, "loan": 1, "tax": 1, "rain": 2, "snow": 2}
@@ -109,12 +110,20 @@ def test_without_any_word_a_category_keeps_its_name() -> None:
     assert (named.title, named.description) == ("Silence", "")
 
 
+class Nobody:
+    """No provider is set up."""
+
+    def get(self, name: str) -> LanguageModel:
+        raise Refused(f"{name} is not set up")
+
+
 @pytest.mark.parametrize("model", ["local/agglomerative", "local/"])
 def test_the_local_one_needs_no_key(model: str) -> None:
-    assert make_taxonomist(model).model == "local/agglomerative"
+    assert make_taxonomist(model, Nobody()).model == "local/agglomerative"
 
 
-@pytest.mark.parametrize(("model", "match"), [("local/kmeans", "unknown model"), ("nobody/x", "provider")])
-def test_an_unknown_model_is_refused(model: str, match: str) -> None:
-    with pytest.raises(Invalid, match=match):
-        make_taxonomist(model)
+def test_an_unknown_model_is_refused() -> None:
+    with pytest.raises(Invalid, match="unknown model"):
+        make_taxonomist("local/kmeans", Nobody())
+    with pytest.raises(Refused, match="is not set up"):
+        make_taxonomist("openai/gpt-4o-mini", Nobody())
