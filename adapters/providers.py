@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from adapters.classifier import NearestClassifier
+from adapters.classifier import AskingClassifier, NearestClassifier, make_batch_classifier
 from adapters.database import Database
 from adapters.embedder import EmbedderOptions, make_embedder
 from adapters.evaluation import make_suggester
@@ -158,11 +158,12 @@ class SettingsEmbedders:
 class SettingsClassifiers:
     """Classifiers by model, each made once: what a template comes to is kept in them.
 
-    `local/nearest` goes by the embedder that needs no key, `local/nearest@PROVIDER/MODEL` by another.
+    `local/nearest` goes by the embedder that needs no key, `local/nearest@PROVIDER/MODEL` by another; every
+    other provider's is a language model.
     """
 
-    def __init__(self, embedders: SettingsEmbedders) -> None:
-        self._embedders = embedders
+    def __init__(self, embedders: SettingsEmbedders, language_models: LanguageModels) -> None:
+        self._embedders, self._language_models = embedders, language_models
         self._made: dict[str, Classifier] = {}
         self._lock = threading.Lock()
 
@@ -174,6 +175,8 @@ class SettingsClassifiers:
 
     def _make(self, model: str) -> Classifier:
         name, _, embedder = model.partition("@")
+        if not name.startswith("local/"):
+            return AskingClassifier(self._language_models.get(model))
         if name != NEAREST:
             raise Invalid(f"unknown model {model!r}: known are {NEAREST} and {NEAREST}@PROVIDER/MODEL")
         provider, _, of_provider = (embedder or KEYLESS).partition("/")
@@ -188,10 +191,19 @@ class SettingsClassifiers:
 
 
 class SettingsBatchClassifiers:
-    """Classifiers of providers that take batches; the local one answers at once."""
+    """Batches of the providers that have them, each made once."""
+
+    def __init__(self, language_models: SettingsLanguageModels) -> None:
+        self._language_models = language_models
+        self._made: dict[str, BatchClassifier] = {}
+        self._lock = threading.Lock()
 
     def get(self, model: str) -> BatchClassifier:
-        raise Invalid(f"execution.mode: {model} takes no batches; use sync")
+        with self._lock:
+            if model not in self._made:
+                models = self._language_models
+                self._made[model] = make_batch_classifier(model, models.options, models.prices)
+            return self._made[model]
 
 
 class SettingsNamers:
@@ -211,7 +223,7 @@ class SettingsLanguageModels:
         self._settings = settings
         self.meter = Meter(database)
         self._answers = PostgresAnswers(database, settings.answers_days)
-        self._prices = read_prices(settings.prices_table)
+        self.prices = read_prices(settings.prices_table)
         self._made: dict[str, RemoteLanguageModel] = {}
         self._lock = threading.Lock()
 
@@ -246,7 +258,7 @@ class SettingsLanguageModels:
             Equipment(
                 service=SERVICES[provider](provider, model, options),
                 patience=options.patience,
-                prices=self._prices,
+                prices=self.prices,
                 pace=pace_of(f"ask {provider} {options.base_url}"),
                 answers=self._answers,
                 measure=self.meter.add,

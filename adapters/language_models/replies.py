@@ -41,7 +41,7 @@ def _model(canonical: str) -> Any:  # noqa: ANN401
     from pydantic import ConfigDict, model_validator
 
     schema = {**json.loads(canonical), "title": "Answer"}
-    problem = _problem_finder(schema)
+    problem = problem_finder(schema)
 
     class Answer(OpenAISchema):
         """The answer to the question."""
@@ -63,7 +63,8 @@ def _model(canonical: str) -> Any:  # noqa: ANN401
     return Answer
 
 
-def _problem_finder(schema: dict[str, Any]) -> Callable[[Any], str | None]:
+def problem_finder(schema: dict[str, Any]) -> Callable[[Any], str | None]:
+    """What says what is wrong with a value. Raises Invalid for what is no JSON schema."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError, best_match
     from referencing import Registry

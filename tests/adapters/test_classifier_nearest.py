@@ -11,7 +11,7 @@ import pytest
 from adapters.classifier import NearestClassifier
 from adapters.classifier.space import LabelSpace, label_space, probabilities, words
 from adapters.embedder import make_embedder
-from adapters.providers import SettingsClassifiers, SettingsEmbedders
+from adapters.providers import SettingsClassifiers, SettingsEmbedders, SettingsLanguageModels
 from adapters.settings import Settings
 from commands.ports import Item, Labelled, Limits
 from domain.base import Invalid
@@ -146,8 +146,10 @@ def test_the_size_of_what_is_kept_is_known() -> None:
 # --- by the settings
 
 
-def test_classifiers_are_made_once_and_by_their_embedder(settings: Settings) -> None:
-    classifiers = SettingsClassifiers(SettingsEmbedders(settings))
+def test_classifiers_are_made_once_and_by_their_embedder(
+    settings: Settings, language_models: SettingsLanguageModels
+) -> None:
+    classifiers = SettingsClassifiers(SettingsEmbedders(settings), language_models)
     nearest = classifiers.get("local/nearest")
     assert (nearest.model, nearest.prompt) == ("local/nearest", "")
     assert classifiers.get("local/nearest") is nearest

@@ -87,8 +87,8 @@ def test_a_changed_template_counts_at_once(api: TestClient) -> None:
         ({"text": " \n", "template_yaml": YAML}, 422, "text: there is nothing in it"),
         ({"text": "\ud800", "template_yaml": YAML}, 422, ""),
         ({"template_yaml": YAML}, 422, "/body/text"),
-        ({"text": "x", "template_yaml": YAML, "model": "none/such"}, 422, "unknown model 'none/such'"),
-        ({"text": "x", "template_yaml": YAML, "provider": "none"}, 422, "unknown model 'none/'"),
+        ({"text": "x", "template_yaml": YAML, "model": "none/such"}, 422, "model 'none/such' is not known"),
+        ({"text": "x", "template_yaml": YAML, "provider": "none"}, 422, "model 'none/' is not known"),
     ],
 )
 def test_what_cannot_be_answered_says_why(
