@@ -10,7 +10,8 @@ from threading import Lock
 
 Sleep = Callable[[float], None]
 
-MINUTE_S = 60.0
+MINUTE_S = 61.0
+"""A second more than the provider counts: requests arrive later than they begin, some more than others."""
 
 
 class Pace:
