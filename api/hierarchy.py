@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
-from api.clustering import RunStatus
 from api.curation.edits import DryRun, EditResponse, Reasoned, edited
 from api.curation.history import EditHistoryRecord
 from api.deps import ContainerDep, Read, found, settled, show_if_ended, wait_for_position
 from api.paging import Limit, Page, PaginatedResponse, page_of
 from api.time_travel import Seen, SeenDep
-from commands.hierarchy import AddCategory, MoveNodes, RemoveCategory, RenameCategory, RequestHierarchy
+from commands.hierarchy import (
+    AddCategory,
+    CancelHierarchy,
+    MoveNodes,
+    RemoveCategory,
+    RenameCategory,
+    RequestHierarchy,
+    ResumeHierarchy,
+)
 from domain.base import NotFound
 from domain.clustering.cluster import MAX_TITLE
 from domain.hierarchy import Hierarchy, Tree
@@ -24,6 +31,7 @@ from projections import hierarchy as read
 router = APIRouter(prefix="/api/hierarchy", tags=["hierarchy"])
 reads = [Depends(wait_for_position)]
 
+HierarchyStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 NodeId = Annotated[int, Field(ge=0, lt=2**31)]
 MOST_NODES = 10_000
 """Nodes that a request may name."""
@@ -53,7 +61,7 @@ class HierarchyStatusResponse(BaseModel):
     """`unanswered`: questions that a model had no usable answer to. `usage`: what its answers took."""
 
     hierarchy_run_id: str
-    status: RunStatus
+    status: HierarchyStatus
     processed: int | None = None
     total: int | None = None
     unanswered: int = 0
@@ -68,7 +76,7 @@ class HierarchyRunInfo(BaseModel):
     run_id: str
     created_at: datetime
     completed_at: datetime | None = None
-    status: RunStatus
+    status: HierarchyStatus
     model: str
     summary_run_id: str | None = None
     parameters: dict[str, Any] = {}
@@ -103,7 +111,7 @@ class HierarchyTreeResponse(BaseModel):
     nodes: list[HierarchyNode]
     hierarchy_run_id: str
     run_id: str
-    status: RunStatus
+    status: HierarchyStatus
     version: int
 
 
@@ -130,7 +138,7 @@ def list_hierarchies(
     page: Page = 1,
     limit: Limit = 50,
     run_id: Annotated[str | None, Query(max_length=200)] = None,
-    status: RunStatus | None = None,
+    status: HierarchyStatus | None = None,
 ) -> PaginatedResponse[HierarchyRunInfo]:
     """Hierarchies, newest first."""
     rows, total = read.list_hierarchies(connection, limit, (page - 1) * limit, run_id=run_id, status=status)
@@ -179,6 +187,26 @@ def get_status(hierarchy_run_id: str, connection: Read, container: ContainerDep)
     row = found(read.find_hierarchy(connection, hierarchy_run_id), f"hierarchy {hierarchy_run_id!r}")
     show_if_ended(container, row["status"])
     return HierarchyStatusResponse.model_validate(row)
+
+
+@router.post("/{hierarchy_run_id}/resume", status_code=202)
+def resume_hierarchy(
+    hierarchy_run_id: str, response: Response, container: ContainerDep
+) -> HierarchyStatusResponse:
+    """Go on where one that failed or was cancelled stopped; what had no answer is asked again."""
+    command = ResumeHierarchy(hierarchy_run_id=hierarchy_run_id)
+    answer = settled(response, container.waiting_bus.handle(command))
+    response.headers["Location"] = f"/api/hierarchy/{hierarchy_run_id}/status"
+    return HierarchyStatusResponse.model_validate(answer)
+
+
+@router.post("/{hierarchy_run_id}/cancel")
+def cancel_hierarchy(
+    hierarchy_run_id: str, response: Response, container: ContainerDep
+) -> HierarchyStatusResponse:
+    """Ask for no more of it. What was answered stays, and can be gone on with."""
+    command = CancelHierarchy(hierarchy_run_id=hierarchy_run_id)
+    return HierarchyStatusResponse.model_validate(settled(response, container.waiting_bus.handle(command)))
 
 
 @router.get("/{hierarchy_run_id}/history", dependencies=reads)

@@ -2,7 +2,8 @@
 
 Rows have text, label and domain. Clusters are those of k-means over their vectors; level 1 of the local
 taxonomist is held against plain agglomerative clustering (scikit-learn, average linkage, cosine) of the same
-centroids into as many groups, by purity and normalised mutual information over the rows.
+centroids into as many groups, by purity and normalised mutual information over the rows. Then as many levels
+as by default: how much of all queries the largest category of each has, and how well it meets the domains.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy as np
 from adapters.embedder import make_embedder
 from adapters.taxonomist import LocalTaxonomist
 from bench.quality import labelled_rows
+from commands.hierarchy import MERGE_RATIO, mean_direction, parents_of
 from commands.ports import Child, Limits
+from domain.hierarchy import FIRST_CATEGORY
 from domain.measures import Tally
 
 LIMITS = Limits()
@@ -42,6 +45,7 @@ def main() -> None:
             "clusters": len(children),
             "local": quality([ours[one] for one in labels], domains),
             "plain_average_cosine": quality([plain[one] for one in labels], domains),
+            "levels": levels(children, labels, domains),
         }
     print(json.dumps(figures, indent=2))  # noqa: T201
 
@@ -61,6 +65,28 @@ def level_one(children: list[Child], categories: int) -> dict[int, int]:
     found = {child: at for at, one in enumerate(proposed.categories) for child in one.cluster_ids}
     counts = Counter(found.values())
     return {child: at if counts[at] > 1 else -1 - child for child, at in found.items()}
+
+
+def levels(children: list[Child], labels: list[int], domains: list[str]) -> list[dict[str, float]]:
+    """Of level 1 and 2 by the default ratio; what fits under none is a category of its own."""
+    places = {one.cluster_id: one.cluster_id for one in children}
+    found = []
+    for first in (FIRST_CATEGORY, 2 * FIRST_CATEGORY):
+        above = level_one(children, parents_of(len(children), MERGE_RATIO))
+        groups: dict[int, list[Child]] = {}
+        for one in children:
+            groups.setdefault(above[one.cluster_id], []).append(one)
+        joined = dict(enumerate(groups.values(), first))
+        to = {one.cluster_id: name for name, group in joined.items() for one in group}
+        places = {one: to[place] for one, place in places.items()}
+        children = [
+            Child(name, "", "", sum(one.size for one in group), mean_direction(group))
+            for name, group in joined.items()
+        ]
+        largest = max(one.size for one in children) / len(labels)
+        measured = quality([places[one] for one in labels], domains)
+        found.append({**measured, "largest": round(largest, 4)})
+    return found
 
 
 def plainly(children: list[Child], categories: int) -> dict[int, int]:

@@ -9,7 +9,6 @@ from urllib.parse import quote
 import typer
 
 from cli.client import Answer, Client, Failed
-from cli.clustering import RunId
 from cli.output import fields, note, one_line
 from cli.session import Session, Timeout, Wait, add
 
@@ -22,13 +21,16 @@ HierarchyId = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     add(app, merge_clusters, "merge-clusters")
+    add(app, cancel_hierarchy, "cancel-hierarchy")
     add(app, hierarchies, "hierarchies")
     add(app, show_hierarchy, "show-hierarchy")
 
 
 def merge_clusters(
     session: Session,
-    run_id: RunId,
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="RUN_ID", help="A clustering run; `lmsys runs` lists them.")
+    ] = None,
     model: Annotated[str, typer.Option(help="provider/model; the default needs no key.")] = LOCAL,
     target_levels: Annotated[
         int | None, typer.Option(min=2, help="Levels, the clusters counted as one; 3 without it.")
@@ -44,10 +46,16 @@ def merge_clusters(
     ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Calls of the model at a time.")] = None,
     rpm: Annotated[int | None, typer.Option(min=1, help="Calls of the model per minute at most.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="HIERARCHY_RUN_ID", help="In place of a RUN_ID: go on with what this one left."),
+    ] = None,
     wait: Wait = True,
     timeout: Timeout = None,
 ) -> None:
     """Arrange the clusters of a run under categories. Prints the id of the hierarchy."""
+    if (run_id is None) == (resume is None):
+        raise typer.BadParameter("give a RUN_ID or --resume HIERARCHY_RUN_ID, one of them")
     provider, slash, name = model.partition("/")
     if not (provider and slash and name):
         raise typer.BadParameter(f"--model {model}: write provider/model, for example {LOCAL}")
@@ -62,7 +70,10 @@ def merge_clusters(
         "concurrency": concurrency,
         "rpm": rpm,
     }
-    started = session.client.post("/api/hierarchy", body)
+    if resume is not None:
+        started = session.client.post(f"{_path(resume)}/resume", {})
+    else:
+        started = session.client.post("/api/hierarchy", body)
     found = started["hierarchy_run_id"]
     if not wait:
         session.text(started, found)
@@ -70,18 +81,36 @@ def merge_clusters(
     done = wait_for_hierarchy(session.client, found, timeout)
     session.text(done, found)
     if done["unanswered"]:
-        note(f"{done['unanswered']:,} questions had no usable answer; what they were about stands at the top")
+        note(
+            f"{done['unanswered']:,} questions had no usable answer; what they were about was left as it was"
+        )
     note(f"to see it: lmsys show-hierarchy {found}")
 
 
 def wait_for_hierarchy(client: Client, hierarchy_run_id: str, timeout: float | None) -> Answer:
     """Its status when it has ended. Raises Failed when it has failed."""
-    path = f"/api/hierarchy/{quote(hierarchy_run_id, safe='')}/status"
+    path = f"{_path(hierarchy_run_id)}/status"
     done = client.wait(hierarchy_run_id, lambda: client.get(path), timeout, "lmsys hierarchies")
     if done["status"] == "failed":
         why = done.get("error") or "the server does not say why"
-        raise Failed(f"hierarchy {hierarchy_run_id} failed: {why}")
+        raise Failed(
+            f"hierarchy {hierarchy_run_id} failed: {why}; --resume {hierarchy_run_id} goes on with it"
+        )
+    if done["status"] == "cancelled":
+        raise Failed(
+            f"hierarchy {hierarchy_run_id} was cancelled; --resume {hierarchy_run_id} goes on with it"
+        )
     return done
+
+
+def cancel_hierarchy(session: Session, hierarchy_run_id: HierarchyId) -> None:
+    """Ask for no more of it. What is there stays, and --resume goes on with it."""
+    answer = session.client.post(f"{_path(hierarchy_run_id)}/cancel", {})
+    session.text(answer, f"{hierarchy_run_id} is cancelled")
+
+
+def _path(hierarchy_run_id: str) -> str:
+    return f"/api/hierarchy/{quote(hierarchy_run_id, safe='')}"
 
 
 def hierarchies(
@@ -108,8 +137,7 @@ def show_hierarchy(
     ] = None,
 ) -> None:
     """Show a hierarchy as a tree: titles, ids, how many queries."""
-    path = f"/api/hierarchy/{quote(hierarchy_run_id, safe='')}"
-    answer = session.client.get(path, {"as_of": as_of})
+    answer = session.client.get(_path(hierarchy_run_id), {"as_of": as_of})
     session.text(answer, "\n".join(tree_lines(answer["nodes"], depth)))
     if answer["status"] != "completed":
         note(f"{hierarchy_run_id} is {answer['status']}: there is no tree yet")

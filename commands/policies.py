@@ -88,7 +88,8 @@ def _follow_job(run_id: str) -> Job:
 
 
 def _hierarchy_job(event: Any) -> Job:  # noqa: ANN401
-    return Job("arrange", event.hierarchy_run_id, {"hierarchy_run_id": event.hierarchy_run_id})
+    hierarchy_run_id = event.originator_id.partition("/")[2]
+    return Job("arrange", hierarchy_run_id, {"hierarchy_run_id": hierarchy_run_id})
 
 
 def _extension_job(event: Any) -> Job:  # noqa: ANN401
@@ -146,6 +147,7 @@ POLICIES: dict[type, Callable[[Any], Job]] = {
     EvaluationRun.Resumed: _evaluation_job,
     Suggestion.Created: lambda e: Job("suggest", e.suggestion_id, {"suggestion_id": e.suggestion_id}),
     Hierarchy.Created: _hierarchy_job,
+    Hierarchy.Resumed: _hierarchy_job,
     Hierarchy.Completed: lambda e: _follow_job(e.run_id),
     ClusteringRun.Completed: _snapshot_job,
 }

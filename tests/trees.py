@@ -50,3 +50,11 @@ def completed_hierarchy() -> Hierarchy:
     build(made, 2, {A: C, B: None}, "Life")
     made.complete()
     return made
+
+
+def resumed_hierarchy() -> Hierarchy:
+    """Cancelled before anything was asked, and gone on with."""
+    made = requested_hierarchy()
+    made.cancel()
+    made.resume()
+    return made

@@ -23,7 +23,8 @@ from commands.ports import (
     Neighborhood,
     Proposed,
     Step,
-    Usage,
+    Stop,
+    never,
 )
 
 NEIGHBORHOOD = 40
@@ -74,39 +75,45 @@ class AskingTaxonomist:
 
     # --- the steps
 
-    def propose(self, neighborhoods: Iterable[Neighborhood], limits: Limits) -> Iterator[Proposed]:
+    def propose(
+        self, neighborhoods: Iterable[Neighborhood], limits: Limits, stop: Stop = never
+    ) -> Iterator[Proposed]:
         asked = {one.number: one for one in neighborhoods}
-        for answer in self._model.ask((_proposal(one) for one in asked.values()), limits):
+        for answer in self._model.ask((_proposal(one) for one in asked.values()), limits, stop):
             ids = [child.cluster_id for child in asked[int(answer.key)].children]
             found = (answer.value or {}).get("categories", ())
             categories = [Category(one["title"], one["description"], ids) for one in found]
             yield Proposed(int(answer.key), categories, answer.error, answer.usage)
 
     def deduplicate(
-        self, proposed: Sequence[Category], children: Sequence[Child], wanted: int, limits: Limits
+        self,
+        proposed: Sequence[Category],
+        children: Sequence[Child],
+        wanted: int,
+        limits: Limits,
+        stop: Stop = never,
     ) -> Chosen:
         """In rounds, where there are too many for one question: each time others are seen together."""
         known = {one.cluster_id: one for one in children}
-        left, usage = list(proposed), NO_USAGE
+        left, error, usage = list(proposed), None, NO_USAGE
         for _ in range(ROUNDS):
             before, parts = len(left), _parts(left, known)
-            left, taken = self._merged(parts, wanted, limits)
-            usage += taken
+            merged = self._merged(parts, wanted, limits, stop)
+            left, error, usage = list(merged.categories), error or merged.error, usage + merged.usage
             if len(parts) == 1 or len(left) == before:
                 break
-        return Chosen(left, usage)
+        return Chosen(left, error, usage)
 
-    def _merged(
-        self, parts: Sequence[Sequence[Category]], wanted: int, limits: Limits
-    ) -> tuple[list[Category], Usage]:
+    def _merged(self, parts: Sequence[Sequence[Category]], wanted: int, limits: Limits, stop: Stop) -> Chosen:
         total = sum(len(part) for part in parts)
         questions = (
             _merging(number, part, max(1, round(wanted * len(part) / total)))
             for number, part in enumerate(parts)
         )
-        answers = {int(one.key): one for one in self._model.ask(questions, limits)}
-        merged = [one for at, part in enumerate(parts) for one in _distinct(part, answers[at])]
-        return merged, sum((one.usage for one in answers.values()), NO_USAGE)
+        answers = {int(one.key): one for one in self._model.ask(questions, limits, stop)}
+        merged = [one for at, part in enumerate(parts) for one in _distinct(part, answers.get(at))]
+        error = next((one.error for one in answers.values() if one.error), None)
+        return Chosen(merged, error, sum((one.usage for one in answers.values()), NO_USAGE))
 
     def assign(
         self,
@@ -114,23 +121,27 @@ class AskingTaxonomist:
         known: Collection[int],
         categories: Sequence[Category],
         limits: Limits,
+        stop: Stop = never,
     ) -> Iterator[Assigned]:
         vectors = _vectors(categories, {one.cluster_id: one for one in children})
         left = {one.cluster_id: one for one in children if one.cluster_id not in known}
         candidates = {one: _nearest(child, categories, vectors) for one, child in left.items()}
         questions = (_assignment(child, candidates[one]) for one, child in left.items())
-        for answer in self._model.ask(questions, limits):
+        for answer in self._model.ask(questions, limits, stop):
             cluster_id = int(answer.key)
             number = answer.value["category"] if answer.value else 0
             chosen = candidates[cluster_id][number - 1].category_id if number else None
             yield Assigned(cluster_id, chosen, answer.error, answer.usage)
 
-    def rename(self, groups: Sequence[Group], known: Mapping[int, str], limits: Limits) -> Iterator[Named]:
+    def rename(
+        self, groups: Sequence[Group], known: Mapping[int, str], limits: Limits, stop: Stop = never
+    ) -> Iterator[Named]:
         """Titles that several got at the same time are told apart by the largest child."""
         asked = {one.category.category_id: one for one in groups if one.category.category_id not in known}
         taken = {_plain(title) for title in known.values()}
         titles = [known.get(one.category.category_id, one.category.title) for one in groups]
-        for answer in self._model.ask((_naming(one, titles) for one in asked.values()), limits):
+        questions = (_naming(one, titles) for one in asked.values())
+        for answer in self._model.ask(questions, limits, stop):
             group = asked[int(answer.key)]
             words = answer.value or vars(group.category)
             title = _free(words["title"], group, taken)
@@ -233,9 +244,9 @@ def _short(words: str) -> str:
 # --- answers -------------------------------------------------------------------------------------
 
 
-def _distinct(part: Sequence[Category], answer: Answer) -> list[Category]:
+def _distinct(part: Sequence[Category], answer: Answer | None) -> list[Category]:
     """What was merged is for all that its parts were for; without an answer all stay as they are."""
-    if answer.value is None:
+    if answer is None or answer.value is None:
         return list(part)
     found = []
     for one in answer.value["categories"]:

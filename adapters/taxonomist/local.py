@@ -22,8 +22,11 @@ from commands.ports import (
     Neighborhood,
     Proposed,
     Step,
+    Stop,
+    never,
 )
-from domain.values import Labels
+from domain.hierarchy import FIRST_CATEGORY
+from domain.values import Labels, Vectors
 
 MODEL = "local/agglomerative"
 LISTED_TERMS = 10
@@ -43,24 +46,34 @@ class LocalTaxonomist:
     ) -> Sequence[Neighborhood]:
         return neighborhoods(children, wanted, size or len(children))
 
-    def propose(self, neighborhoods: Iterable[Neighborhood], limits: Limits) -> Iterator[Proposed]:
+    def propose(
+        self, neighborhoods: Iterable[Neighborhood], limits: Limits, stop: Stop = never
+    ) -> Iterator[Proposed]:
         """Called as the largest of what they are of: the names come at the end."""
         for one in neighborhoods:
             yield Proposed(one.number, [_category(group) for group in grouped(one.children, one.wanted)])
 
     def deduplicate(
-        self, proposed: Sequence[Category], children: Sequence[Child], wanted: int, limits: Limits
+        self,
+        proposed: Sequence[Category],
+        children: Sequence[Child],
+        wanted: int,
+        limits: Limits,
+        stop: Stop = never,
     ) -> Chosen:
         """Where there are too many, those that lie together become one."""
         if len(proposed) <= wanted:
             return Chosen(proposed)
         known = {one.cluster_id: one for one in children}
+        first = FIRST_CATEGORY if children[0].cluster_id >= FIRST_CATEGORY else 0
         stand_ins = [
-            Child(at, one.title, "", sum(child.size for child in group), mean_direction(group))
+            Child(first + at, one.title, "", sum(child.size for child in group), mean_direction(group))
             for at, one in enumerate(proposed)
             for group in [[known[child] for child in one.cluster_ids]]
         ]
-        together = ([proposed[one.cluster_id] for one in group] for group in grouped(stand_ins, wanted))
+        together = (
+            [proposed[one.cluster_id - first] for one in group] for group in grouped(stand_ins, wanted)
+        )
         return Chosen([_category([known[i] for one in some for i in one.cluster_ids]) for some in together])
 
     def assign(
@@ -69,6 +82,7 @@ class LocalTaxonomist:
         known: Collection[int],
         categories: Sequence[Category],
         limits: Limits,
+        stop: Stop = never,
     ) -> Iterator[Assigned]:
         """To what it was proposed for. What lies by itself fits under none: one alone is no category."""
         places = {child: one for one in categories for child in one.cluster_ids if len(one.cluster_ids) > 1}
@@ -77,7 +91,9 @@ class LocalTaxonomist:
                 place = places.get(one.cluster_id)
                 yield Assigned(one.cluster_id, place.category_id if place else None)
 
-    def rename(self, groups: Sequence[Group], known: Mapping[int, str], limits: Limits) -> Iterator[Named]:
+    def rename(
+        self, groups: Sequence[Group], known: Mapping[int, str], limits: Limits, stop: Stop = never
+    ) -> Iterator[Named]:
         """By class-based TF-IDF over queries of what is under them: a term is telling against the others."""
         vocabularies = [
             vocabulary_of([text for one in group.children for text in one.texts]) for group in groups
@@ -108,9 +124,22 @@ def _labels(children: Sequence[Child], count: int) -> Labels:
 
     if len(children) < 2:
         return np.zeros(len(children), np.int32)
-    vectors = np.stack([one.vector for one in children])
-    found: Labels = AgglomerativeClustering(count, linkage="ward").fit_predict(vectors)
+    found: Labels = AgglomerativeClustering(count, linkage="ward").fit_predict(_directions(children))
     return found
+
+
+def _directions(children: Sequence[Child]) -> Vectors:
+    """Those of categories as seen from the middle of them all.
+
+    The more a category has under it, the more it points where everything does: Ward's linkage would put the
+    general ones into one group, whatever they are about.
+    """
+    vectors = np.stack([one.vector for one in children])
+    if children[0].cluster_id < FIRST_CATEGORY:
+        return vectors
+    middle = np.average(vectors, axis=0, weights=[max(1, one.size) for one in children])
+    lengths = np.linalg.norm(vectors - middle, axis=1, keepdims=True)
+    return np.asarray((vectors - middle) / np.maximum(lengths, 1e-12), np.float32)
 
 
 def _category(group: Sequence[Child]) -> Category:

@@ -1,17 +1,24 @@
-"""Making a hierarchy: the request, the record of each answer, and the work between them."""
+"""The work of a hierarchy: level upon level, four steps each. Run again, it goes on where it stopped."""
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from commands.bus import Bus, Handler
+from commands.bus import Bus
+from commands.hierarchy.recording import (
+    FEWEST,
+    BeginLevel,
+    CompleteHierarchy,
+    EndLevel,
+    RecordStep,
+    titles_of,
+)
 from commands.ports import (
     NO_USAGE,
     Category,
@@ -22,199 +29,28 @@ from commands.ports import (
     Group,
     Limits,
     Neighborhood,
-    Outcome,
     Progress,
     Step,
     Taxonomist,
     Taxonomists,
     Usage,
 )
-from domain.base import Conflict, Invalid, NotFound, Refused
-from domain.clustering import Cluster, ClusteringRun
+from domain.base import Refused
+from domain.clustering import ClusteringRun
 from domain.content import decode_content
 from domain.hierarchy import Hierarchy, Tree
-from domain.hierarchy.tree import MAX_LEVEL
 from domain.measures import Tally
-from domain.summaries import SummaryRun, without_quotations
+from domain.summaries import without_quotations
 from domain.values import Space, Vectors
 
-MOST_CLUSTERS = 5_000
-"""More are not arranged: they are compared all with one another, which grows with the square."""
-
-FEWEST = 3
-"""Fewer nodes are not arranged any further."""
-
-TARGET_LEVELS = 3
-MERGE_RATIO = 0.2
 TEXTS = 20
 MOST_TEXTS = 50_000
 """Queries that are read of a cluster, and of all together, for who names by counting words."""
 
 LONGEST_TEXT = 400
+LOOKED_AFTER_S = 1.0
 PAID_AT_ONCE, FREE_AT_ONCE = 10, 1_000
 """Answers that one event records: of those that are paid for few, so that a job that dies asks few again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RequestHierarchy:
-    """`at` becomes part of its id. `summary_run_id` None: the titles that are shown."""
-
-    run_id: str
-    model: str
-    at: datetime
-    summary_run_id: str | None = None
-    target_levels: int = TARGET_LEVELS
-    merge_ratio: float = MERGE_RATIO
-    neighborhood_size: int | None = None
-    concurrency: int | None = None
-    rpm: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BeginLevel:
-    hierarchy_run_id: str
-    level: int
-    wanted: int
-    neighborhoods: Sequence[Neighborhood]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordStep:
-    """Answers of one step, as the events of the hierarchy have them."""
-
-    hierarchy_run_id: str
-    level: int
-    step: Step
-    rows: Sequence[Mapping[str, Any]]
-    prompt: str
-    usage: Usage
-
-
-@dataclass(frozen=True, kw_only=True)
-class EndLevel:
-    hierarchy_run_id: str
-    level: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompleteHierarchy:
-    hierarchy_run_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class FailHierarchy:
-    hierarchy_run_id: str
-    error: str
-
-
-def request_hierarchy(cmd: RequestHierarchy, store: EventStore, taxonomists: Taxonomists) -> Outcome:
-    if not 2 <= cmd.target_levels <= MAX_LEVEL:
-        raise Invalid(
-            f"target_levels is {cmd.target_levels}; it goes from 2 (clusters, parents) to {MAX_LEVEL}"
-        )
-    if not 0 < cmd.merge_ratio < 1:
-        raise Invalid(f"merge_ratio is {cmd.merge_ratio}; it lies between 0 and 1: parents per node")
-    run = store.load(ClusteringRun, cmd.run_id)
-    run.check_editable()
-    taxonomist = taxonomists.get(cmd.model)
-    clusters = {one: found for one, found in run.clusters.items() if one >= 0}
-    _check_clusters(run, clusters, needs_titles=bool(taxonomist.prompts))
-    chosen = cmd.summary_run_id
-    if chosen is not None:
-        _titles_of(store, run, chosen)
-    asked = ("target_levels", "merge_ratio", "neighborhood_size", "concurrency", "rpm", "summary_run_id")
-    hierarchy = Hierarchy(
-        hierarchy_run_id=next(one for one in _ids(cmd) if store.find(Hierarchy, one) is None),
-        run_id=cmd.run_id,
-        run_version=run.version,
-        summary_run_id=chosen or _shown_summary(clusters.values()),
-        model=taxonomist.model,
-        parameters={name: value for name in asked if (value := getattr(cmd, name)) is not None},
-    )
-    answer = {"hierarchy_run_id": hierarchy.hierarchy_run_id, "run_id": cmd.run_id, "status": "pending"}
-    return Outcome((hierarchy,), answer)
-
-
-def _ids(cmd: RequestHierarchy) -> Iterator[str]:
-    """`hier-<run_id>-20251004-124530`, then the same with `-2`, `-3`, ..."""
-    name = f"hier-{cmd.run_id}-{cmd.at:%Y%m%d-%H%M%S}"
-    yield name
-    for number in range(2, 1_000_000):
-        yield f"{name}-{number}"
-
-
-def _check_clusters(run: ClusteringRun, clusters: Mapping[int, Cluster], *, needs_titles: bool) -> None:
-    if not FEWEST <= len(clusters) <= MOST_CLUSTERS:
-        raise Conflict(
-            f"run {run.run_id} has {len(clusters)} clusters;"
-            f" a hierarchy is made of {FEWEST} to {MOST_CLUSTERS}"
-        )
-    if needs_titles and not any(one.title for one in clusters.values()):
-        raise Conflict(f"no cluster of run {run.run_id} has a title: summarise it first")
-
-
-def _shown_summary(clusters: Iterable[Cluster]) -> str | None:
-    """The summary run of which most titles are."""
-    found = Counter(one.summary_run_id for one in clusters if one.summary_run_id)
-    return max(found, key=lambda one: (found[one], one), default=None)
-
-
-def _titles_of(store: EventStore, run: ClusteringRun, summary_run_id: str) -> Mapping[int, Mapping[str, Any]]:
-    """What a summary run calls the clusters. Raises NotFound, and Conflict for one that cannot be used."""
-    summary = store.find(SummaryRun, summary_run_id)
-    if summary is None or summary.run_id != run.run_id:
-        raise NotFound(f"run {run.run_id} has no summary run {summary_run_id!r}")
-    if summary.status != "completed":
-        raise Conflict(f"summary run {summary_run_id} is {summary.status}: only a completed one can be used")
-    return summary.summaries
-
-
-def begin_level(cmd: BeginLevel, store: EventStore) -> Outcome:
-    hierarchy = store.load(Hierarchy, cmd.hierarchy_run_id)
-    areas = [
-        {"cluster_ids": _ids_of(one.children), "outside_ids": _ids_of(one.outside), "wanted": one.wanted}
-        for one in cmd.neighborhoods
-    ]
-    hierarchy.begin_level(cmd.level, cmd.wanted, areas)
-    return Outcome((hierarchy,))
-
-
-def _ids_of(children: Iterable[Child]) -> list[int]:
-    return [one.cluster_id for one in children]
-
-
-def record_step(cmd: RecordStep, store: EventStore) -> Outcome:
-    hierarchy = store.load(Hierarchy, cmd.hierarchy_run_id)
-    record = {
-        "propose": hierarchy.record_proposals,
-        "deduplicate": hierarchy.choose,
-        "assign": hierarchy.record_assignments,
-        "rename": hierarchy.record_names,
-    }[cmd.step]
-    usage = {} if cmd.usage == NO_USAGE else asdict(cmd.usage)
-    record(cmd.level, cmd.rows, cmd.prompt, usage)
-    return Outcome((hierarchy,))
-
-
-def end_level(cmd: EndLevel, store: EventStore) -> Outcome:
-    hierarchy = store.load(Hierarchy, cmd.hierarchy_run_id)
-    hierarchy.end_level(cmd.level)
-    return Outcome((hierarchy,))
-
-
-def complete_hierarchy(cmd: CompleteHierarchy, store: EventStore) -> Outcome:
-    hierarchy = store.load(Hierarchy, cmd.hierarchy_run_id)
-    hierarchy.complete()
-    return Outcome((hierarchy,))
-
-
-def fail_hierarchy(cmd: FailHierarchy, store: EventStore) -> Outcome:
-    hierarchy = store.load(Hierarchy, cmd.hierarchy_run_id)
-    hierarchy.fail(cmd.error)
-    return Outcome((hierarchy,))
-
-
-# --- the work ------------------------------------------------------------------------------------
 
 
 def run_hierarchy(
@@ -239,6 +75,8 @@ def run_hierarchy(
         if len(children) < FEWEST:
             break
         work.arrange(level, children)
+        if work.is_ended():
+            return
         children = above(children, store.load(Hierarchy, hierarchy_run_id).tree, level)
     bus.handle(CompleteHierarchy(hierarchy_run_id=hierarchy_run_id))
 
@@ -264,7 +102,7 @@ def leaves_of(
 def _words_of(run: ClusteringRun, hierarchy: Hierarchy, store: EventStore) -> dict[int, tuple[str, str]]:
     """Title and description of each cluster, of the chosen summary run where people wrote none."""
     asked = hierarchy.parameters.get("summary_run_id")
-    theirs = _titles_of(store, run, asked) if asked else {}
+    theirs = titles_of(store, run, asked) if asked else {}
     words = {}
     for one, cluster in run.clusters.items():
         shown = {"title": cluster.title, "description": cluster.description}
@@ -324,6 +162,8 @@ class _Work:
     taxonomist: Taxonomist
     progress: Progress
     _done: int = 0
+    _looked: float = 0.0
+    _unwanted: bool = False
 
     def __post_init__(self) -> None:
         asked = self._now().parameters
@@ -335,10 +175,20 @@ class _Work:
     def _now(self) -> Hierarchy:
         return self.store.load(Hierarchy, self.name)
 
+    def stop(self) -> bool:
+        """Whether it was cancelled. The log is asked once a second."""
+        return self._unwanted or (time.monotonic() - self._looked > LOOKED_AFTER_S and self.is_ended())
+
+    def is_ended(self) -> bool:
+        """The same, by the log as it is now. A job that was to stop never goes on: another one does."""
+        self._looked = time.monotonic()
+        self._unwanted = self._unwanted or self._now().status != "pending"
+        return self._unwanted
+
     def arrange(self, level: int, children: Sequence[Child]) -> None:
         """All that is left to do of a level; nothing for one that is done."""
         if self._now().level < level:
-            wanted = max(2, round(len(children) * self._ratio))
+            wanted = parents_of(len(children), self._ratio)
             areas = self.taxonomist.neighborhoods(children, wanted, self._size)
             self.bus.handle(
                 BeginLevel(hierarchy_run_id=self.name, level=level, wanted=wanted, neighborhoods=areas)
@@ -346,10 +196,10 @@ class _Work:
         if self._now().level > level or not self._now().is_level_open:
             return
         known = {one.cluster_id: one for one in children}
-        self._propose(level, known)
-        self._choose(level, known)
-        self._assign(level, known)
-        self._rename(level, known)
+        for step in (self._propose, self._choose, self._assign, self._rename):
+            step(level, known)
+            if self.is_ended():
+                return
         self.bus.handle(EndLevel(hierarchy_run_id=self.name, level=level))
 
     def _propose(self, level: int, known: Mapping[int, Child]) -> None:
@@ -366,7 +216,7 @@ class _Work:
             for number, area in enumerate(now.neighborhoods)
             if number not in now.proposals
         ]
-        for some in self._in_parts(self.taxonomist.propose(left, self._limits)):
+        for some in self._in_parts(self.taxonomist.propose(left, self._limits, self.stop)):
             rows = [
                 {
                     "neighborhood": one.number,
@@ -385,22 +235,28 @@ class _Work:
         proposed = [Category(**category) for one in proposals for category in one["categories"]]
         if not proposed:
             raise Refused(f"no category was proposed: {next(one['error'] for one in proposals)}")
-        chosen = self.taxonomist.deduplicate(proposed, list(known.values()), now.wanted, self._limits)
+        children = list(known.values())
+        chosen = self.taxonomist.deduplicate(proposed, children, now.wanted, self._limits, self.stop)
+        if self.stop():
+            return
         rows = [_unquoted(one, known) for one in chosen.categories]
-        self._record(level, "deduplicate", rows, [chosen])
+        self._record(level, "deduplicate", rows, [chosen], chosen.error)
 
     def _assign(self, level: int, known: Mapping[int, Child]) -> None:
         now = self._now()
         categories = _categories(now)
-        if len(now.assigned) == len(known):
-            return
-        answers = self.taxonomist.assign(list(known.values()), now.assigned, categories, self._limits)
+        answers = self.taxonomist.assign(
+            list(known.values()), now.assigned, categories, self._limits, self.stop
+        )
         for some in self._in_parts(answers):
             rows = [
                 {"cluster_id": one.cluster_id, "parent_cluster_id": one.category_id, "error": one.error}
                 for one in some
             ]
             self._record(level, "assign", rows, some)
+        failed = self._now().unanswered
+        if len(failed) == len(known):
+            raise Refused(f"none of {len(known)} nodes could be assigned: {next(iter(failed.values()))}")
 
     def _rename(self, level: int, known: Mapping[int, Child]) -> None:
         now = self._now()
@@ -413,7 +269,7 @@ class _Work:
         titles = {one: str(now.tree.category(one).title) for one in now.named}
         if len(titles) == len(groups):
             return
-        for some in self._in_parts(self.taxonomist.rename(groups, titles, self._limits)):
+        for some in self._in_parts(self.taxonomist.rename(groups, titles, self._limits, self.stop)):
             rows = [
                 {
                     "cluster_id": one.category_id,
@@ -431,17 +287,33 @@ class _Work:
             yield some
 
     def _record(
-        self, level: int, step: Step, rows: Sequence[Mapping[str, Any]], answers: Sequence[Answered]
+        self,
+        level: int,
+        step: Step,
+        rows: Sequence[Mapping[str, Any]],
+        answers: Sequence[Answered],
+        error: str | None = None,
     ) -> None:
         usage = sum((one.usage for one in answers), NO_USAGE)
         prompt = self.taxonomist.prompts.get(step, "")
         self.bus.handle(
             RecordStep(
-                hierarchy_run_id=self.name, level=level, step=step, rows=rows, prompt=prompt, usage=usage
+                hierarchy_run_id=self.name,
+                level=level,
+                step=step,
+                rows=rows,
+                prompt=prompt,
+                usage=usage,
+                error=error,
             )
         )
         self._done += len(rows)
         self.progress(self._done, None)
+
+
+def parents_of(count: int, ratio: float) -> int:
+    """Parents of so many nodes. Two of them say little, so that there are three where each can have two."""
+    return max(2, min(FEWEST, count // 2), round(count * ratio))
 
 
 def _categories(now: Hierarchy) -> list[Category]:
@@ -466,13 +338,3 @@ def _unquoted(category: Category, known: Mapping[int, Child]) -> dict[str, Any]:
 def _told(words: str, known: Mapping[int, Child], cluster_ids: Iterable[int]) -> str:
     texts = [text for one in cluster_ids for text in known[one].texts]
     return without_quotations(words, texts).strip("… ")
-
-
-HANDLERS: dict[type, Handler] = {
-    BeginLevel: begin_level,
-    CompleteHierarchy: complete_hierarchy,
-    EndLevel: end_level,
-    FailHierarchy: fail_hierarchy,
-    RecordStep: record_step,
-    RequestHierarchy: request_hierarchy,
-}

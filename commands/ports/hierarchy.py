@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from commands.ports.language import NO_USAGE, Limits, Usage
+from commands.ports.language import NO_USAGE, Limits, Stop, Usage, never
 from domain.values import Vectors
 
 Step = Literal["propose", "deduplicate", "assign", "rename"]
@@ -60,7 +60,10 @@ class Proposed:
 
 @dataclass(frozen=True)
 class Chosen:
+    """`error`: why some of what was proposed stands as it was, perhaps twice."""
+
     categories: Sequence[Category]
+    error: str | None = None
     usage: Usage = NO_USAGE
 
 
@@ -109,10 +112,17 @@ class Taxonomist(Protocol):
     ) -> Sequence[Neighborhood]:
         """Every child in one of them; `size`: how many of these together, None: as it does best."""
 
-    def propose(self, neighborhoods: Iterable[Neighborhood], limits: Limits) -> Iterator[Proposed]: ...
+    def propose(
+        self, neighborhoods: Iterable[Neighborhood], limits: Limits, stop: Stop = never
+    ) -> Iterator[Proposed]: ...
 
     def deduplicate(
-        self, proposed: Sequence[Category], children: Sequence[Child], wanted: int, limits: Limits
+        self,
+        proposed: Sequence[Category],
+        children: Sequence[Child],
+        wanted: int,
+        limits: Limits,
+        stop: Stop = never,
     ) -> Chosen:
         """About `wanted` of them, none of which says what another says."""
 
@@ -122,10 +132,13 @@ class Taxonomist(Protocol):
         known: Collection[int],
         categories: Sequence[Category],
         limits: Limits,
+        stop: Stop = never,
     ) -> Iterator[Assigned]:
         """The category of each of the children, but of those that are `known` already."""
 
-    def rename(self, groups: Sequence[Group], known: Mapping[int, str], limits: Limits) -> Iterator[Named]:
+    def rename(
+        self, groups: Sequence[Group], known: Mapping[int, str], limits: Limits, stop: Stop = never
+    ) -> Iterator[Named]:
         """Each by what is under it, told from the others; `known`: titles that are given already, by id."""
 
 

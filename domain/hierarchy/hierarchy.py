@@ -56,12 +56,13 @@ class Hierarchy(Curation):
     class CategoriesChosen(Aggregate.Event):
         """Of what was proposed, said once: `{cluster_id, title, description, cluster_ids}`.
 
-        `cluster_ids`: for which it was proposed.
+        `cluster_ids`: for which it was proposed. `error`: why some may stand there twice.
         """
 
         TOPIC = "hierarchy.categories_chosen"
         level: int
         categories: list[dict[str, Any]]
+        error: str | None
         prompt: str
         usage: dict[str, Any]
 
@@ -106,6 +107,17 @@ class Hierarchy(Curation):
         TOPIC = "hierarchy.failed"
         error: str
 
+    class Cancelled(Aggregate.Event):
+        """Somebody wanted no more of it; what was answered stays, and can be gone on with."""
+
+        TOPIC = "hierarchy.cancelled"
+
+    class Resumed(Aggregate.Event):
+        """Goes on with what is left. `retried`: questions without an answer that are asked again."""
+
+        TOPIC = "hierarchy.resumed"
+        retried: int
+
     @staticmethod
     def create_id(hierarchy_run_id: str) -> str:
         return Hierarchy.stream(hierarchy_run_id)
@@ -137,6 +149,8 @@ class Hierarchy(Curation):
         self.chosen: list[dict[str, Any]] | None = None
         self.assigned: set[int] = set()
         self.named: set[int] = set()
+        self.unanswered: dict[int, str] = {}
+        """Nodes of this level that were not assigned, and categories not named, for want of an answer."""
 
     # --- how it is made
 
@@ -150,6 +164,7 @@ class Hierarchy(Curation):
         self.level, self.is_level_open = level, True
         self.wanted, self.neighborhoods = wanted, neighborhoods
         self.proposals, self.chosen, self.assigned, self.named = {}, None, set(), set()
+        self.unanswered = {}
         if level == 1:
             self.tree.leaves = set(self.nodes_of_level())
             self.tree.places = dict.fromkeys(self.tree.leaves, TOP)
@@ -172,17 +187,29 @@ class Hierarchy(Curation):
         self.proposals.update({one["neighborhood"]: one for one in proposals})
 
     def choose(
-        self, level: int, categories: Sequence[Mapping[str, Any]], prompt: str, usage: Mapping[str, Any]
+        self,
+        level: int,
+        categories: Sequence[Mapping[str, Any]],
+        prompt: str,
+        usage: Mapping[str, Any],
+        error: str | None = None,
     ) -> None:
         """Settle which categories there are to be; they get their ids here."""
         if self._is_open(level) and self.chosen is None:
             first = self.next_category_id
             known = [{**one, "cluster_id": first + at} for at, one in enumerate(categories)]
-            self._categories_chosen(level=level, categories=known, prompt=prompt, usage=dict(usage))
+            self._categories_chosen(
+                level=level, categories=known, error=error, prompt=prompt, usage=dict(usage)
+            )
 
     @event(CategoriesChosen)
     def _categories_chosen(
-        self, level: int, categories: list[dict[str, Any]], prompt: str, usage: dict[str, Any]
+        self,
+        level: int,
+        categories: list[dict[str, Any]],
+        error: str | None,
+        prompt: str,
+        usage: dict[str, Any],
     ) -> None:
         self.chosen = categories
         self.next_category_id += len(categories)
@@ -202,7 +229,7 @@ class Hierarchy(Curation):
         self, level: int, assignments: list[dict[str, Any]], prompt: str, usage: dict[str, Any]
     ) -> None:
         for one in assignments:
-            self.assigned.add(one["cluster_id"])
+            self._answered(self.assigned, one)
             if one["parent_cluster_id"] is not None:
                 self.tree.places[one["cluster_id"]] = one["parent_cluster_id"]
 
@@ -218,11 +245,16 @@ class Hierarchy(Curation):
         self, level: int, names: list[dict[str, Any]], prompt: str, usage: dict[str, Any]
     ) -> None:
         for one in names:
-            self.named.add(one["cluster_id"])
+            self._answered(self.named, one)
             self.tree.categories[one["cluster_id"]] = _called(level, one)
 
+    def _answered(self, done: set[int], one: Mapping[str, Any]) -> None:
+        done.add(one["cluster_id"])
+        if one["error"] is not None:
+            self.unanswered[one["cluster_id"]] = one["error"]
+
     def end_level(self, level: int) -> None:
-        if self._is_open(level):
+        if self.status == "pending" and self._is_open(level):
             kept = self.categories_of_level()
             unplaced = [one for one in self.nodes_of_level() if self.tree.places[one] == TOP]
             self._level_ended(level=level, categories=len(kept), unplaced=len(unplaced))
@@ -244,7 +276,8 @@ class Hierarchy(Curation):
         return dict(sorted(found.items()))
 
     def _is_open(self, level: int) -> bool:
-        return self.status == "pending" and self.is_level_open and level == self.level
+        """Also one that was cancelled: what is under way at that moment is still recorded."""
+        return self.status in ("pending", "cancelled") and self.is_level_open and level == self.level
 
     def complete(self) -> None:
         if self.status == "pending":
@@ -255,7 +288,7 @@ class Hierarchy(Curation):
     def _completed(self, run_id: str, levels: int, categories: int) -> None:
         self.status = "completed"
         self.neighborhoods, self.proposals, self.chosen = [], {}, None
-        self.assigned, self.named = set(), set()
+        self.assigned, self.named, self.unanswered = set(), set(), {}
 
     def fail(self, error: str) -> None:
         if self.status == "pending":
@@ -264,6 +297,40 @@ class Hierarchy(Curation):
     @event(Failed)
     def _failed(self, error: str) -> None:
         self.status = "failed"
+
+    def cancel(self) -> None:
+        """Ask for no more of it. What is under way at that moment is still recorded."""
+        if self.status == "cancelled":
+            return
+        if self.status != "pending":
+            raise Conflict(f"{self.noun} is {self.status}: there is nothing to cancel")
+        self._cancelled()
+
+    @event(Cancelled)
+    def _cancelled(self) -> None:
+        self.status = "cancelled"
+
+    def resume(self) -> None:
+        """Go on with what is left; questions of this level that had no answer are asked again."""
+        if self.status == "pending":
+            raise Conflict(f"{self.noun} is under way")
+        if self.status == "completed":
+            raise Conflict(f"{self.noun} is complete: nothing is left")
+        self._resumed(retried=len(self._failed_proposals()) + len(self.unanswered))
+
+    @event(Resumed)
+    def _resumed(self, retried: int) -> None:
+        self.status = "pending"
+        for one in self._failed_proposals():
+            del self.proposals[one]
+        self.assigned -= self.unanswered.keys()
+        self.named -= self.unanswered.keys()
+        self.unanswered = {}
+
+    def _failed_proposals(self) -> list[int]:
+        """Neighbourhoods for which nothing was proposed, as long as that can still be mended."""
+        found = self.proposals.items() if self.chosen is None else ()
+        return [number for number, one in found if one["error"] is not None]
 
     def check_editable(self) -> None:
         if self.status != "completed":

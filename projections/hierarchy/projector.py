@@ -63,7 +63,7 @@ class _Fold:
         self._answered(self._event.proposals)
 
     def choose(self) -> None:
-        self._answered(())
+        self._answered([{"error": self._event.error}])
         level = self._event.level
         self._insert(
             {"cluster_id": one["cluster_id"], "level": level, **_words(one)} for one in self._event.categories
@@ -93,6 +93,13 @@ class _Fold:
 
     def fail(self) -> None:
         self._set(status="failed", error=self._event.error, completed_at=self._one.recorded_at)
+
+    def cancel(self) -> None:
+        self._set(status="cancelled", completed_at=self._one.recorded_at)
+
+    def resume(self) -> None:
+        left = hierarchies.c.unanswered - self._event.retried
+        self._set(status="pending", error=None, completed_at=None, unanswered=left)
 
     def follow(self) -> None:
         self._set(run_version=self._event.run_version)
@@ -194,6 +201,8 @@ _FOLDS: Mapping[type, Callable[[_Fold], None]] = {
     Hierarchy.LevelEnded: _Fold.end_level,
     Hierarchy.Completed: _Fold.complete,
     Hierarchy.Failed: _Fold.fail,
+    Hierarchy.Cancelled: _Fold.cancel,
+    Hierarchy.Resumed: _Fold.resume,
     Hierarchy.ClustersFollowed: _Fold.follow,
     **dict.fromkeys(Hierarchy.EDITS, _Fold.edit),
     Hierarchy.TreeEditsUndone: _Fold.undo,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from adapters.taxonomist.local import LocalTaxonomist, grouped
 from adapters.taxonomist.neighborhoods import OUTSIDE, neighborhoods
 from commands.ports import Category, Child, Group, Limits
 from domain.base import Invalid, Refused
+from domain.hierarchy import FIRST_CATEGORY as A
 
 LIMITS = Limits()
 TOPICS = {"bread": 0, "pasta": 0, "loan": 1, "tax": 1, "rain": 2, "snow": 2}
@@ -39,6 +41,18 @@ def test_what_lies_together_is_grouped(children: list[Child]) -> None:
     assert ids(grouped(children, 3)) == [[0, 1], [2, 3], [4, 5]]
     assert ids(grouped(children[:1], 3)) == [[0]]
     assert ids(grouped(children, 99)) == [[one] for one in range(6)]
+
+
+def test_general_categories_are_told_by_what_they_differ_in() -> None:
+    """Three of four say little but what all say; the mean directions alone would set the fourth apart."""
+    rows = np.array([[9, 1, 0, 0], [9, 1, 0.1, 0], [9, -1, 0, 0], [2, -4, 0, 0]], np.float32)
+    vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    sizes = [1_000, 1_000, 1_000, 1]
+    clusters, categories = (
+        [Child(first + at, "x", "", sizes[at], one) for at, one in enumerate(vectors)] for first in (0, A)
+    )
+    assert ids(grouped(clusters, 2)) == [[0, 1, 2], [3]]
+    assert ids(grouped(categories, 2)) == [[A, A + 1], [A + 2, A + 3]]
 
 
 def test_all_are_seen_at_once_unless_a_size_is_given(children: list[Child]) -> None:
@@ -83,10 +97,13 @@ def test_what_lies_by_itself_fits_under_none(children: list[Child]) -> None:
     assert found == {0: 100, 1: 100, 2: None, 3: None}
 
 
-def test_too_many_proposals_become_fewer(children: list[Child]) -> None:
-    single = [Category(one.title, "", [one.cluster_id]) for one in children]
-    chosen = LocalTaxonomist().deduplicate(single, children, 3, LIMITS)
-    assert [list(one.cluster_ids) for one in chosen.categories] == [[0, 1], [2, 3], [4, 5]]
+@pytest.mark.parametrize("first", [0, A])
+def test_too_many_proposals_become_fewer(children: list[Child], first: int) -> None:
+    some = [replace(one, cluster_id=first + one.cluster_id) for one in children]
+    single = [Category(one.title, "", [one.cluster_id]) for one in some]
+    chosen = LocalTaxonomist().deduplicate(single, some, 3, LIMITS)
+    found = [[one - first for one in category.cluster_ids] for category in chosen.categories]
+    assert found == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_categories_are_called_by_their_telling_words(children: list[Child]) -> None:

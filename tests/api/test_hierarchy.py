@@ -136,6 +136,23 @@ def test_categories_are_made_renamed_and_removed(api: TestClient, hierarchy: str
     assert tree(api, hierarchy)[A]["title"] == "Money"
 
 
+def test_one_is_cancelled_and_gone_on_with(made: Installation, api: TestClient, run_id: str) -> None:
+    asked = {"run_id": run_id, "target_levels": 2, "merge_ratio": 0.5}
+    name = api.post("/api/hierarchy", json=asked).json()["hierarchy_run_id"]
+    path = f"/api/hierarchy/{name}"
+    assert api.post(f"{path}/resume").status_code == 409
+    assert api.post(f"{path}/cancel").json()["status"] == "cancelled"
+    work(made.container, "arrange", hierarchy_run_id=name)
+    stories.project(made.container)
+    assert api.get(f"{path}/status").json()["status"] == "cancelled"
+    resumed = api.post(f"{path}/resume")
+    assert (resumed.status_code, resumed.headers["Location"]) == (202, f"{path}/status")
+    work(made.container, "arrange", hierarchy_run_id=name)
+    stories.project(made.container)
+    assert api.get(f"{path}/status").json()["status"] == "completed"
+    assert api.post(f"{path}/cancel").status_code == 409
+
+
 def test_counts_follow_what_people_do_to_the_clusters(
     made: Installation, api: TestClient, run_id: str, hierarchy: str
 ) -> None:

@@ -81,7 +81,31 @@ def test_one_that_failed_is_a_failure(lmsys: Lmsys, api: Api) -> None:
     api.on("GET", f"/api/hierarchy/{NAME}/status", ended("failed", error="the key is wrong"))
     told = lmsys("merge-clusters", "run", "--model", "openai/gpt-4o-mini")
     assert (told.exit_code, told.stdout) == (1, "")
-    assert told.stderr.endswith(f"lmsys: hierarchy {NAME} failed: the key is wrong\n")
+    assert told.stderr.endswith(
+        f"lmsys: hierarchy {NAME} failed: the key is wrong; --resume {NAME} goes on with it\n"
+    )
+
+
+def test_a_cancelled_one_is_a_failure_that_can_be_gone_on_with(lmsys: Lmsys, api: Api) -> None:
+    started(api)
+    api.on("GET", f"/api/hierarchy/{NAME}/status", ended("cancelled"))
+    told = lmsys("merge-clusters", "run")
+    assert told.exit_code == 1
+    assert f"was cancelled; --resume {NAME} goes on with it" in told.stderr
+
+
+def test_one_is_cancelled_and_gone_on_with(lmsys: Lmsys, api: Api) -> None:
+    api.on("POST", f"/api/hierarchy/{NAME}/cancel", ended("cancelled"))
+    assert lmsys("cancel-hierarchy", NAME).stdout == f"{NAME} is cancelled\n"
+    api.on("POST", f"/api/hierarchy/{NAME}/resume", ended("pending"))
+    api.on("GET", f"/api/hierarchy/{NAME}/status", ended())
+    assert lmsys("merge-clusters", "--resume", NAME).stdout == f"{NAME}\n"
+
+
+def test_a_run_or_what_to_go_on_with_is_named(lmsys: Lmsys) -> None:
+    for wrong in ((), ("run", "--resume", NAME)):
+        told = lmsys("merge-clusters", *wrong)
+        assert (told.exit_code, "one of them" in told.stderr) == (2, True)
 
 
 def test_a_model_without_a_provider_is_wrong_usage(lmsys: Lmsys) -> None:

@@ -151,7 +151,7 @@ def test_who_asks_a_model_needs_titles(
     [
         ({"target_levels": 1}, Invalid, "target_levels is 1"),
         ({"merge_ratio": 1.0}, Invalid, "merge_ratio is 1.0"),
-        ({"model": "nobody/x"}, Invalid, "unknown model provider"),
+        ({"model": "nobody/x"}, Invalid, "name one as provider/model"),
         ({"summary_run_id": "nowhere"}, NotFound, "no summary run 'nowhere'"),
     ],
 )
@@ -215,8 +215,8 @@ class Quoting(Dying):
         super().__init__(10_000)
         self.quoted: set[str] = set()
 
-    def rename(self, groups: Any, known: Any, limits: Any) -> Any:  # noqa: ANN401
-        for one in super().rename(groups, known, limits):
+    def rename(self, groups: Any, known: Any, *given: Any) -> Any:  # noqa: ANN401
+        for one in super().rename(groups, known, *given):
             group = next(group for group in groups if group.category.category_id == one.category_id)
             texts = [text for child in group.children for text in child.texts]
             alone = (text for text in texts if sum(text in other for other in texts) == 1)

@@ -21,7 +21,7 @@ from domain.summaries import SummaryRun
 from tests.domain.test_golden import recorded_types
 from tests.runs import completed_run, stored, titles
 from tests.stories import cluster, load
-from tests.trees import HIERARCHY_ID, completed_hierarchy
+from tests.trees import HIERARCHY_ID, completed_hierarchy, resumed_hierarchy
 
 
 def loading() -> Dataset:
@@ -111,6 +111,10 @@ EXPECTED = [
     ),
     (
         event_of(completed_hierarchy(), Hierarchy.Created),
+        Job("arrange", HIERARCHY_ID, {"hierarchy_run_id": HIERARCHY_ID}),
+    ),
+    (
+        event_of(resumed_hierarchy(), Hierarchy.Resumed),
         Job("arrange", HIERARCHY_ID, {"hierarchy_run_id": HIERARCHY_ID}),
     ),
     (

@@ -87,6 +87,46 @@ def test_categories_under_which_nothing_came_are_dropped() -> None:
     assert (ended.categories, ended.unplaced) == (1, 1)
 
 
+def test_who_cancels_loses_nothing_that_was_answered() -> None:
+    made = requested_hierarchy()
+    begin(made, 1, [0, 1])
+    given(made).when(Hierarchy.cancel).then(Hierarchy.Cancelled)
+    given(made).when(Hierarchy.cancel).then_nothing()
+    proposal = {"neighborhood": 0, "categories": words("Food"), "error": None}
+    given(made).when(lambda one: one.record_proposals(1, [proposal], "", {})).then(
+        Hierarchy.CategoriesProposed
+    )
+    given(made).when(Hierarchy.complete).then_nothing()
+    given(made).when(lambda one: one.fail("late")).then_nothing()
+    given(made).when(Hierarchy.resume).then(Hierarchy.Resumed, retried=0)
+    assert (made.status, list(made.proposals)) == ("pending", [0])
+
+
+def test_who_goes_on_asks_again_what_had_no_answer() -> None:
+    made = requested_hierarchy()
+    begin(made, 1, [0, 1, 2])
+    failed = {"neighborhood": 0, "categories": [], "error": "no sense"}
+    made.record_proposals(1, [failed], "", {})
+    made.fail("no category was proposed")
+    given(made).when(Hierarchy.resume).then(Hierarchy.Resumed, retried=1)
+    made.record_proposals(1, [{**failed, "categories": words("Food"), "error": None}], "", {})
+    made.choose(1, words("Food"), "", {})
+    rows = [{"cluster_id": one, "parent_cluster_id": None, "error": "no sense"} for one in (0, 1)]
+    made.record_assignments(1, [*rows, {**rows[0], "cluster_id": 2, "error": None}], "", {})
+    made.fail("died")
+    given(made).when(Hierarchy.resume).then(Hierarchy.Resumed, retried=2)
+    assert (made.assigned, made.unanswered) == ({2}, {})
+
+
+@pytest.mark.parametrize("made", [requested_hierarchy(), completed_hierarchy()])
+def test_what_is_not_left_cannot_be_gone_on_with(made: Hierarchy) -> None:
+    given(made).when(Hierarchy.resume).refuses(Conflict, "under way|nothing is left")
+
+
+def test_what_is_complete_cannot_be_cancelled() -> None:
+    given(completed_hierarchy()).when(Hierarchy.cancel).refuses(Conflict, "nothing to cancel")
+
+
 def test_a_category_is_called_by_what_came_under_it() -> None:
     made = requested_hierarchy()
     begin(made, 1, [0, 1])

@@ -16,6 +16,7 @@ from commands.hierarchy import (
     RemoveCategory,
     RenameCategory,
     making,
+    recording,
 )
 from domain.hierarchy import FIRST_CATEGORY, Hierarchy
 from projections.hierarchy import edits, find_hierarchy, find_tree, hierarchies, nodes, shown_tree
@@ -84,7 +85,7 @@ def test_what_the_answers_took_is_added_up(
 ) -> None:
     dear = Dying(1_000)
     monkeypatch.setattr(making, "PAID_AT_ONCE", 2)
-    monkeypatch.setattr(making, "_check_clusters", lambda *given, **more: None)
+    monkeypatch.setattr(recording, "_check_clusters", lambda *given, **more: None)
     name = request(container, run_id, target_levels=2)
     monkeypatch.setitem(vars(container)["needs"], "taxonomists", dear)
     work(container, "arrange", hierarchy_run_id=name)
