@@ -141,6 +141,9 @@ def show_hierarchy(
     session.text(answer, "\n".join(tree_lines(answer["nodes"], depth)))
     if answer["status"] != "completed":
         note(f"{hierarchy_run_id} is {answer['status']}: there is no tree yet")
+    untitled = sum(not one["title"] for one in answer["nodes"])
+    if untitled:
+        note(f"untitled clusters: {untitled:,}; to give them titles: lmsys summarize {answer['run_id']}")
 
 
 def tree_lines(nodes: list[Answer], depth: int | None = None) -> Iterator[str]:

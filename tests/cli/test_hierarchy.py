@@ -120,7 +120,9 @@ def test_hierarchies_are_listed(lmsys: Lmsys, api: Api) -> None:
 
 def test_a_tree_is_shown(lmsys: Lmsys, api: Api) -> None:
     api.on("GET", f"/api/hierarchy/{NAME}", TREE)
-    assert lmsys("show-hierarchy", NAME).stdout.splitlines() == [
+    told = lmsys("show-hierarchy", NAME)
+    assert told.stderr == "untitled clusters: 1; to give them titles: lmsys summarize run\n"
+    assert told.stdout.splitlines() == [
         f"Life (2 clusters, 1,000 queries) [{B}]",
         f"├── Food (2 clusters, 1,006 queries) [{A}]",
         "│   ├── Pasta sauce (2 queries) [2]",
