@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Lock
+from typing import Any
 
 _lock = Lock()
 _inside = 0
@@ -18,21 +19,22 @@ def single_thread() -> Iterator[None]:
     Only libraries that are already loaded are held: import faiss, sklearn or hdbscan first. OpenMP is held
     for the calling thread, BLAS for the whole process until the last of those inside has left.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import get_cached_controller  # type: ignore[import-untyped]
 
-    _enter(threadpool_limits)
+    controller = get_cached_controller()  # it looks for libraries again when a module was imported
+    _enter(controller)
     try:
-        with threadpool_limits(limits=1, user_api="openmp"):
+        with controller.limit(limits=1, user_api="openmp"):
             yield
     finally:
         _leave()
 
 
-def _enter(threadpool_limits: type) -> None:
+def _enter(controller: Any) -> None:  # noqa: ANN401  (threadpoolctl has no types)
     global _inside
     with _lock:
         _inside += 1
-        _blas.enter_context(threadpool_limits(limits=1, user_api="blas"))
+        _blas.enter_context(controller.limit(limits=1, user_api="blas"))
 
 
 def _leave() -> None:

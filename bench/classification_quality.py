@@ -34,8 +34,8 @@ def main() -> None:
 
 
 def measure(file: Path, per_label: int | None) -> dict[str, Any]:
-    rows = _rows(file)
-    train = _few([row for row in rows if row["split"] == "train"], per_label)
+    rows = read_rows(file)
+    train = few([row for row in rows if row["split"] == "train"], per_label)
     test = [row for row in rows if row["split"] == "val"]
     strange = [row for row in rows if row["label"] == OUT_OF_SCOPE]
     figures: dict[str, Any] = {"examples": len(train), "texts": len(test)}
@@ -109,7 +109,7 @@ def _calibration_error(sure: Any, right: Any, bins: int = 10) -> float:  # noqa:
     return float(sum(abs(sure[one].mean() - right[one].mean()) * one.mean() for one in present))
 
 
-def _few(rows: Rows, per_label: int | None) -> Rows:
+def few(rows: Rows, per_label: int | None) -> Rows:
     seen: dict[str, int] = {}
     kept = []
     for row in rows:
@@ -125,7 +125,7 @@ def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return answer, round(time.perf_counter() - begun, 3)
 
 
-def _rows(file: Path) -> Rows:
+def read_rows(file: Path) -> Rows:
     body = file.read_bytes()
     lines = (gzip.decompress(body) if file.suffix == ".gz" else body).splitlines()
     return [json.loads(line) for line in lines]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -35,6 +37,20 @@ def copy_rows(url: str, file: Path) -> tuple[int, float]:
 
 def plain_update_ms(url: str) -> dict[str, float]:
     """p50 and p95 of a FastAPI handler that does one UPDATE by psycopg, from outside."""
+    with _plain_handler(url) as client:
+        return percentiles(
+            lambda number: client.post(f"/{number % 200}", json={"title": f"title {number}"}), EDITS
+        )
+
+
+def plain_select_ms(url: str) -> dict[str, float]:
+    """The same of one that looks up a row by its key."""
+    with _plain_handler(url) as client:
+        return percentiles(lambda number: client.get(f"/{number % 200}"), EDITS)
+
+
+@contextmanager
+def _plain_handler(url: str) -> Iterator[httpx.Client]:
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS public.titles (id int PRIMARY KEY, title text)")
         connection.execute(
@@ -45,9 +61,7 @@ def plain_update_ms(url: str) -> dict[str, float]:
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             wait_until(lambda: client.get("/").status_code == 200, 30)
-            return percentiles(
-                lambda number: client.post(f"/{number % 200}", json={"title": f"title {number}"}), EDITS
-            )
+            yield client
     finally:
         handler.terminate()
         handler.wait()

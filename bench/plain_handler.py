@@ -1,4 +1,4 @@
-"""A FastAPI handler that renames a row: no history, no undo, no read model. Run with a URL and a port."""
+"""FastAPI handlers that rename and read a row: no history, undo or read model. Run with a URL and a port."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ class Rename(BaseModel):
 def ready() -> dict[str, str]:
     pool.open()
     return {}
+
+
+@app.get("/{row}")
+def read(row: int) -> dict[str, str]:
+    with pool.connection() as connection:
+        found = connection.execute("SELECT title FROM public.titles WHERE id = %s", [row]).fetchone()
+    return {"title": found[0] if found else ""}
 
 
 @app.post("/{row}")

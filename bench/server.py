@@ -51,9 +51,9 @@ class Server:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[Server]:
+def running(home: Path, **settings: str) -> Iterator[Server]:
     port = free_port()
-    environment = {**os.environ, "LMSYS_HOME": str(home), "LMSYS_LOG_LEVEL": "WARNING"}
+    environment = {**os.environ, "LMSYS_HOME": str(home), "LMSYS_LOG_LEVEL": "WARNING", **settings}
     command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port)]
     process = subprocess.Popen(command, env=environment)
     try:
