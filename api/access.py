@@ -20,7 +20,7 @@ PUBLIC = {"/livez", "/readyz", "/api/health"}
 NEEDED = "an API key is needed: X-API-Key or Authorization: Bearer"
 
 
-def documented(
+async def documented(
     header: Annotated[
         str | None, Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key."))
     ] = None,

@@ -16,7 +16,8 @@ from domain.base import Invalid, NotFound, Unavailable
 from domain.datasets import DEFAULT_DATASET
 
 
-def get_container(request: Request) -> Container:
+async def get_container(request: Request) -> Container:
+    """Async, as is whatever precedes every answer and does not block: a thread for it costs a millisecond."""
     container: Container = request.app.state.container
     return container
 

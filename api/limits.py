@@ -18,11 +18,11 @@ _limiter = MovingWindowRateLimiter(MemoryStorage())
 _parse = lru_cache(parse)
 
 
-def limit_uploads(request: Request) -> None:
+async def limit_uploads(request: Request) -> None:
     _limit(request, "upload", _parse(request.app.state.container.settings.upload_rate))
 
 
-def limit_predictions(request: Request) -> None:
+async def limit_predictions(request: Request) -> None:
     _limit(request, "predict", _parse(request.app.state.container.settings.predict_rate))
 
 

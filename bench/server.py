@@ -58,7 +58,7 @@ def running(home: Path, **settings: str) -> Iterator[Server]:
     process = subprocess.Popen(command, env=environment)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=3600) as client:
-            wait_until(lambda: client.get("/readyz").status_code == 200, 60)
+            wait_until(lambda: client.get("/readyz").status_code == 200, 180)
             embedded = start_embedded(home)
             yield Server(client, embedded.url, process.pid)
             embedded.stop()
