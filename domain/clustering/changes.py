@@ -66,8 +66,10 @@ class Changes:
         return Changes(self.query_ids, self.now, self.was, clusters)
 
     def usual_target(self, cluster_id: int) -> int:
-        """Where most queries of a cluster went; ORPHAN where none did."""
-        labels, counts = np.unique(self.now[self.was == cluster_id], return_counts=True)
+        """Where most queries of a cluster went that stays; ORPHAN where none did."""
+        gone = [one for one, (_, now) in self.clusters.items() if now is None]
+        went = self.now[(self.was == cluster_id) & ~np.isin(self.now, gone)]
+        labels, counts = np.unique(went, return_counts=True)
         return int(labels[counts.argmax()]) if len(labels) else ORPHAN
 
     def without(self, query_ids: QueryIds) -> Changes:

@@ -238,14 +238,15 @@ class Curation(Reversible):
         """The same changes, from the present state: what happened besides edits stays.
 
         Erased queries are left out; what a summary calls a cluster is kept; queries that an extension has put
-        into a cluster that goes, go where most of the others go.
+        into a cluster that goes, go where most of the others go, also where people had moved them on.
         """
         gone = [one for one, (_, now) in changes.clusters.items() if now is None]
         left = self.partition.query_ids[np.isin(self.partition.labels, gone)]
         left = left[~np.isin(left, changes.query_ids)]
-        to = [changes.usual_target(one) for one in self.partition.labels_of(left).tolist()]
         ids = np.append(changes.query_ids, left)
-        was, now = self.partition.labels_of(ids), np.append(changes.now, np.array(to, np.int32))
+        was, now = self.partition.labels_of(ids), np.append(changes.now, self.partition.labels_of(left))
+        for one in gone:
+            now[now == one] = changes.usual_target(one)
         moving = (was != ERASED) & (was != now)
         clusters = {one: self._state_from_here(one, *states) for one, states in changes.clusters.items()}
         return Changes.of(ids[moving], was[moving], now[moving], clusters)

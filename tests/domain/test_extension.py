@@ -185,6 +185,24 @@ def test_the_undo_of_a_split_takes_along_what_an_extension_put_there() -> None:
     assert 3 not in run.clusters
 
 
+def test_what_an_extension_put_there_and_people_moved_on_goes_there_too() -> None:
+    """Its move is taken back first; what it was moved out of goes all the same."""
+    run = completed_run()
+    run.split(0, [1], "x", None)
+    split: Any = run.pending_events[-1]
+    run.request_extension("more", 12, 0.0)
+    add(run, [7, 8], [3, 3])
+    run.end_extension("more", None)
+    run.move([7], 1)
+    move: Any = run.pending_events[-1]
+    made = {one.originator_version: one.changes() for one in (split, move)}
+    plan = run.plan(split.originator_version, made, redo=False)
+    assert plan.blockers == [move.originator_version]
+    run.take_back(plan)
+    assert run.partition.labels_of([1, 7, 8]).tolist() == [0, 0, 0]
+    assert 3 not in run.clusters
+
+
 @pytest.mark.parametrize("cut", range(1, 10))
 def test_a_snapshot_at_any_time_goes_on_as_the_log_does(cut: int) -> None:
     run = extending()
