@@ -24,8 +24,11 @@ from domain.base import Conflict, NotFound, Unavailable
 from projections.base import Projection
 from projections.clustering import ClusteringProjection, clusters, memberships
 from projections.clustering import tables as of_clustering
+from tests import classifying
+from tests.domain.test_evaluation import requested as requested_evaluation
 from tests.runs import completed_run
 from tests.stories import AT, cluster, load, name, project, query_ids, rows
+from tests.trees import completed_hierarchy
 
 CLUSTERING = next(one for one in READ_MODELS if isinstance(one, ClusteringProjection))
 
@@ -51,7 +54,7 @@ def schemas(container: Container) -> set[str]:
 
 @pytest.fixture
 def filled(container: Container) -> Container:
-    """Two data sets, a run with edits and names, all of it projected."""
+    """Two data sets, a run with edits and names, something of every feature, all of it projected."""
     load(container, *(f"query {number}" for number in range(40)))
     load(container, "elsewhere", dataset="other")
     run_id = cluster(container, [n % 4 for n in range(40)], clusters=4, chunk=10)
@@ -69,6 +72,9 @@ def filled(container: Container) -> Container:
         at=AT,
     )
     container.bus.handle(propose)
+    project(container)
+    classifying.work(container, classifying.request(container, "default"))
+    container.store.commit(Outcome((completed_hierarchy(), requested_evaluation())), "prepare")
     project(container)
     return container
 

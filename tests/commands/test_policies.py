@@ -16,8 +16,11 @@ from commands.policies import POLICIES, SNAPSHOT_EVERY, Job, jobs_for
 from domain.classification import ClassificationRun
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.evaluation import EvaluationRun, Suggestion
 from domain.hierarchy import Hierarchy
 from domain.summaries import SummaryRun
+from tests.domain.test_evaluation import requested as requested_evaluation
+from tests.domain.test_evaluation import suggestion
 from tests.domain.test_golden import recorded_types
 from tests.runs import completed_run, stored, titles
 from tests.stories import cluster, load
@@ -60,6 +63,13 @@ def classification() -> ClassificationRun:
     return made
 
 
+def evaluation() -> EvaluationRun:
+    made = requested_evaluation()
+    made.end({}, "no key")
+    made.resume({})
+    return made
+
+
 def event_of(aggregate: Any, kind: type) -> Any:  # noqa: ANN401
     return next(stored(one) for one in aggregate.collect_events() if type(one) is kind)
 
@@ -94,6 +104,11 @@ EXPECTED = [
         event_of(classification(), ClassificationRun.CancelRequested),
         Job("cancel_classification", "classify-1-cancel", CLASSIFY),
     ),
+    *(
+        (event_of(evaluation(), kind), Job("evaluate", "e1", {"evaluation_run_id": "e1"}))
+        for kind in (EvaluationRun.Created, EvaluationRun.Resumed)
+    ),
+    (event_of(suggestion(), Suggestion.Created), Job("suggest", "s1", {"suggestion_id": "s1"})),
     (event_of(run(), ClusteringRun.Created), Job("cluster", RUN_ID, {"run_id": RUN_ID})),
     (event_of(SUMMARY, SummaryRun.Created), Job("summarise", "s1", {"summary_run_id": "s1"})),
     (event_of(resumed(), SummaryRun.Resumed), Job("summarise", "s1", {"summary_run_id": "s1"})),
@@ -261,6 +276,8 @@ def test_the_jobs_of_a_failure_say_what_failed() -> None:
         "classify": failed["classify"](CLASSIFY, "why"),
         "ingest": failed["ingest"]({**CLASSIFY, "ingest_id": "i1"}, "why"),
         "arrange": failed["arrange"]({"hierarchy_run_id": "h1"}, "why"),
+        "evaluate": failed["evaluate"]({"evaluation_run_id": "e1"}, "why"),
+        "suggest": failed["suggest"]({"suggestion_id": "s1"}, "why"),
         "extend": failed["extend"]({"run_id": RUN_ID, "extension_id": "x1"}, "why"),
     }
     assert set(commands) == set(failed)

@@ -83,7 +83,8 @@ def test_noise_is_noise_in_every_run() -> None:
 
 def test_every_kind_of_edit_can_be_carried() -> None:
     kinds = {kind.KIND for kind in ClusteringRun.EDITS if not issubclass(kind, EditsGrouped)}
-    assert kinds - {"undo", "redo"} == {kind.KIND for kind in MAKERS}
+    listed_as_undecided = {"release_titles"}
+    assert kinds - {"undo", "redo"} - listed_as_undecided == {kind.KIND for kind in MAKERS}
 
 
 # --- already so
