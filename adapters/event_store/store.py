@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -84,6 +85,11 @@ class LogMapper(Mapper[str]):
         return event
 
 
+def _words(kind: type[Aggregate]) -> str:
+    """What people call it: a ClusteringRun is a clustering run."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
+
+
 def _times(state: object) -> list[tuple[dict[str, Any], str]]:
     return [(state, "_created_on"), (state, "_modified_on")] if isinstance(state, dict) else []
 
@@ -148,7 +154,7 @@ class PostgresEventStore:
     def load(self, kind: type[A], name: str) -> A:
         found = self.find(kind, name)
         if found is None:
-            raise NotFound(f"there is no {kind.__name__.lower()} {name!r}")
+            raise NotFound(f"there is no {_words(kind)} {name!r}")
         return found
 
     def find(self, kind: type[A], name: str) -> A | None:
@@ -163,7 +169,7 @@ class PostgresEventStore:
     def at_version(self, kind: type[A], name: str, version: int) -> A:
         found = self._get(kind.stream(name), version)
         if found is None:
-            raise NotFound(f"there is no {kind.__name__.lower()} {name!r} at version {version}")
+            raise NotFound(f"there is no {_words(kind)} {name!r} at version {version}")
         return cast(A, found)
 
     def _get(self, stream: str, version: int | None) -> Any:  # noqa: ANN401

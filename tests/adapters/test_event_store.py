@@ -377,7 +377,7 @@ def test_who_cannot_append_in_time_is_told_so_and_gets_through_later(
 
 def test_what_does_not_exist_is_not_found(store: PostgresEventStore) -> None:
     assert store.find(ClusteringRun, "other") is None
-    with pytest.raises(NotFound, match="there is no clusteringrun 'other'"):
+    with pytest.raises(NotFound, match="there is no clustering run 'other'"):
         store.load(ClusteringRun, "other")
     with pytest.raises(NotFound, match="'other' at version 1"):
         store.at_version(ClusteringRun, "other", 1)

@@ -38,7 +38,7 @@ def test_one_that_is_not_ends_with_1_and_names_what_differs(lmsys: Lmsys, api: A
 
 
 def test_a_run_that_there_is_not_is_no_mismatch(lmsys: Lmsys, api: Api) -> None:
-    api.fail("POST", "/api/verify/runs/run", 404, "there is no clusteringrun 'run'")
+    api.fail("POST", "/api/verify/runs/run", 404, "there is no clustering run 'run'")
     told = lmsys("verify", "sync", "run")
     assert (told.exit_code, told.stdout) == (1, "")
-    assert "no clusteringrun" in told.stderr
+    assert "no clustering run" in told.stderr
