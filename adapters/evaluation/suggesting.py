@@ -12,7 +12,7 @@ from adapters.language_models.port import LanguageModel, LanguageModels, Questio
 from adapters.namer.terms import telling_terms, vocabulary_of
 from adapters.prompts import prompt
 from commands.ports import Advice, FailedCase, Limits, Report, Stop, Suggester, never
-from domain.base import Invalid, Refused
+from domain.base import Invalid, Refused, Unavailable
 from domain.templates import TemplateContent, checked
 
 LOCAL = "local/confusion"
@@ -192,7 +192,8 @@ class AskingSuggester:
     def suggest(self, report: Report, stop: Stop = never) -> Advice:
         (answer,) = self._language_model.ask([question(report)], Limits(concurrency=1), stop)
         if answer.value is None:
-            raise Refused(f"{self.model} gave no suggestion: {answer.error}")
+            kind = Unavailable if answer.passes else Refused
+            raise kind(f"{self.model} gave no suggestion: {answer.error}")
         value = answer.value
         return Advice(
             analysis=value["analysis"],

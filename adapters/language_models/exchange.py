@@ -83,7 +83,8 @@ class Exchange:
         if kind:
             self._failures[kind] += 1
         said = without_quotations(error, [self._question.text])
-        return Result(Answer(self._question.key, None, said, self._usage), self._failures, trouble)
+        passes = isinstance(trouble, Transient)
+        return Result(Answer(self._question.key, None, said, self._usage, passes), self._failures, trouble)
 
     def _value(self) -> dict[str, Any]:
         from instructor.core import InstructorRetryException

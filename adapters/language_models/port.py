@@ -30,12 +30,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """`value` fits schema and check, or is None, and then `error` says why."""
+    """`value` fits schema and check, or is None, and then `error` says why, `passes` whether it may pass."""
 
     key: int | str
     value: dict[str, Any] | None
     error: str | None = None
     usage: Usage = NO_USAGE
+    passes: bool = False
 
 
 class LanguageModel(Protocol):

@@ -21,8 +21,7 @@ def heard(sdk: Any, service: str, key: str | None, wanted: str) -> Iterator[None
     try:
         yield
     except sdk.APIStatusError as error:
-        code = f" ({error.code})" if getattr(error, "code", None) else ""
-        raise failure(service, error.status_code, error.message + code, error.response.headers, key) from None
+        raise failure(service, error.status_code, _said(error), error.response.headers, key) from None
     except sdk.APITimeoutError:
         raise Transient("it did not answer in time", kind="timeout") from None
     except sdk.APIConnectionError as error:
@@ -71,6 +70,15 @@ def cohere_client(key: str | None, base_url: str | None, connections: Any) -> An
 
 NO_RETRIES = {"max_retries": 0}
 """`request_options` for Cohere: the client's own retries wait at its discretion."""
+
+
+def _said(error: Any) -> str:  # noqa: ANN401
+    """The service's own words, where it has some: one SDK hands over the body, the other its `error`."""
+    body = error.body if isinstance(error.body, dict) else {}
+    inner = body.get("error", body)
+    words = inner.get("message") if isinstance(inner, dict) else inner
+    code = f" ({error.code})" if getattr(error, "code", None) else ""
+    return f"{words or error.message}{code}"
 
 
 def _broken(error: BaseException, key: str | None) -> Transient:

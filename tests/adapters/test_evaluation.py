@@ -17,7 +17,7 @@ from adapters.evaluation import SklearnScorer, make_suggester, plot, read_cases
 from adapters.evaluation.plots import matrix_of
 from adapters.language_models.port import Answer, Question
 from commands.ports import FailedCase, Limits, Report, Stop, Usage, never
-from domain.base import Invalid, Refused
+from domain.base import DomainError, Invalid, Refused, Unavailable
 from domain.evaluation.runs import ERROR
 from domain.templates import Label, TemplateContent
 from domain.values import Labels
@@ -233,8 +233,9 @@ class Models:
 
     name = "openai/some"
 
-    def __init__(self, *values: dict[str, Any] | None) -> None:
+    def __init__(self, *values: dict[str, Any] | None, passes: bool = False) -> None:
         self.values = list(values)
+        self.passes = passes
         self.asked: list[Question] = []
 
     def get(self, name: str) -> Models:
@@ -243,7 +244,7 @@ class Models:
     def ask(self, questions: Iterable[Question], limits: Limits, stop: Stop = never) -> Iterator[Answer]:
         for one in questions:
             self.asked.append(one)
-            yield Answer(one.key, self.values.pop(0), "no", Usage(calls=1))
+            yield Answer(one.key, self.values.pop(0), "no", Usage(calls=1), self.passes)
 
 
 ANSWER = {
@@ -291,9 +292,10 @@ def test_an_answer_that_is_no_draft_is_refused(changes: dict[str, Any], words: s
             raise Invalid(fault)
 
 
-def test_no_answer_is_no_suggestion() -> None:
-    with pytest.raises(Refused, match="gave no suggestion: no"):
-        make_suggester("openai/some", Models(None)).suggest(REPORT)
+@pytest.mark.parametrize(("passes", "kind"), [(False, Refused), (True, Unavailable)])
+def test_no_answer_is_no_suggestion(passes: bool, kind: type[DomainError]) -> None:
+    with pytest.raises(kind, match="gave no suggestion: no"):
+        make_suggester("openai/some", Models(None, passes=passes)).suggest(REPORT)
 
 
 def test_an_unknown_local_suggester_is_named() -> None:

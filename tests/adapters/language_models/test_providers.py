@@ -168,6 +168,7 @@ def test_what_does_not_pass_is_an_error_after_so_many_tries(
     assert answer.value is None
     assert answer.error
     assert answer.error.startswith(f"{model.name} gave no answer (6 tries): it answered HTTP 429")
+    assert answer.passes
     assert len(service.asked) == answer.usage.calls == 6
 
 
@@ -203,7 +204,9 @@ def test_what_concerns_every_question_is_raised_without_the_key(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     service.answer = lambda asked: Status(status, f"no, not with {KEY}")
-    with pytest.raises(Refused, match=rf"{model.name} refused: HTTP {status}.*not with \[key\]") as refused:
+    with pytest.raises(
+        Refused, match=rf"{model.name} refused: HTTP {status}: no, not with \[key\]"
+    ) as refused:
         ask(model, [question(number, str(number)) for number in range(100)], concurrency=2)
     assert len(service.asked) <= 4
     assert KEY not in repr(refused.value) + caplog.text
@@ -214,6 +217,7 @@ def test_what_concerns_one_question_is_its_error(model: LanguageModel, service: 
     answers = ask(model, [question("a", "a"), question("b", "b")])
     assert "refused: HTTP 400: " in (answers["a"].error or "")
     assert "prompt is too long" in (answers["a"].error or "")
+    assert not answers["a"].passes
     assert answers["b"].value == RIGHT
 
 
