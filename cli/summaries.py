@@ -155,5 +155,18 @@ def summaries(
     """List summary runs."""
     answer = session.client.pages("/api/summaries", limit, {"run_id": run_id})
     columns = ["summary_run_id", "run_id", "alias", "model", "status"]
-    columns += ["summarised", "incoherent", "failed", "created_at"]
-    session.table(answer, columns, [fields(item, columns) for item in answer["items"]])
+    columns += ["summarised", "incoherent", "failed"]
+    rows = [
+        fields(item, columns) + _took(item.get("usage")) + fields(item, ["created_at"])
+        for item in answer["items"]
+    ]
+    session.table(answer, [*columns, "tokens", "cost_usd", "created_at"], rows)
+
+
+def _took(usage: dict[str, Any] | None) -> list[str]:
+    """Tokens and cost; "?" where a price is unknown."""
+    if not usage:
+        return ["", ""]
+    tokens = usage["input_tokens"] + usage["output_tokens"]
+    cost = usage["cost_usd"]
+    return [f"{tokens:,}", "?" if cost is None else f"{cost:.4f}"]

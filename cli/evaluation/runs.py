@@ -91,7 +91,7 @@ def wait_for_run(client: Client, run_id: str, timeout: float | None) -> Answer:
     done = client.wait(run_id, lambda: client.get(path), timeout, f"lmsys evaluate show {run_id}")
     if done["status"] != "completed":
         why = done.get("error") or "it was asked to stop"
-        kept = f"{done['answered']:,} of {done['cases']:,} cases were answered"
+        kept = f"{done['answered']:,} of {done['cases']:,} cases are done"
         raise Failed(
             f"evaluation run {run_id} {done['status']}: {why}; {kept};"
             f" to go on: lmsys evaluate resume {run_id}"
@@ -112,7 +112,8 @@ def in_words(run: Answer) -> str:
             f"accuracy {block['accuracy']:.1%} ({low:.1%} to {high:.1%}),"
             f" {block['correct']:,} of {block['cases']:,}; macro F1 {block['macro']['f1']:.3f}"
         )
-    odd = [f"{counts[name]:,} {name}" for name in ("errors", "leaked", "gone") if counts[name]]
+    kinds = {"errors": "error" if counts["errors"] == 1 else "errors", "leaked": "leaked", "gone": "gone"}
+    odd = [f"{counts[name]:,} {word}" for name, word in kinds.items() if counts[name]]
     return "; ".join([words, *odd])
 
 

@@ -95,7 +95,7 @@ def test_a_run_is_waited_for(lmsys: Lmsys, api: Api) -> None:
     api.on("GET", f"{RUNS}/e1", {**RUN, "status": "running", "figures": None}, RUN)
     told = lmsys("evaluate", "run", "support", "--test-set", "cases", "--rpm", "60")
     assert (told.exit_code, told.stdout) == (0, "e1\n")
-    words = "accuracy 50.0% (25.0% to 75.0%), 2 of 4; macro F1 0.500; 1 errors; 1 leaked; 1 gone"
+    words = "accuracy 50.0% (25.0% to 75.0%), 2 of 4; macro F1 0.500; 1 error; 1 leaked; 1 gone"
     assert words in told.stderr
     assert api.asked[0].json == {
         "template_id": "support",
@@ -111,7 +111,7 @@ def test_a_run_that_did_not_end_well_is_a_failure(lmsys: Lmsys, api: Api, status
     api.on("GET", f"{RUNS}/e1", {**RUN, "status": status, "error": "rate limit"})
     told = lmsys("evaluate", "run", "support", "--test-set", "cases")
     assert told.exit_code == 1
-    assert f"e1 {status}: rate limit; 5 of 6 cases were answered" in told.stderr
+    assert f"e1 {status}: rate limit; 5 of 6 cases are done" in told.stderr
     assert "lmsys evaluate resume e1" in told.stderr
 
 

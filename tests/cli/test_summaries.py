@@ -65,6 +65,18 @@ def test_summary_runs_are_listed(lmsys: Lmsys, api: Api) -> None:
     assert json.loads(lmsys("summaries", "--json").stdout)["items"] == [SUMMARY]
 
 
+def test_a_list_says_what_each_summary_run_took(lmsys: Lmsys, api: Api) -> None:
+    runs = [{**SUMMARY, "usage": usage} for usage in (USED, {**USED, "cost_usd": None}, None)]
+    api.on("GET", "/api/summaries", page(*runs))
+    header, *rows = lmsys("summaries").stdout.splitlines()
+    assert header.split()[-3:] == ["tokens", "cost_usd", "created_at"]
+    assert [row.split()[5:-1] for row in rows] == [
+        ["3", "0", "0", "1,000", "0.0021"],
+        ["3", "0", "0", "1,000", "?"],
+        ["3", "0", "0"],
+    ]
+
+
 def test_what_it_took_and_what_it_left_is_said(lmsys: Lmsys, api: Api) -> None:
     started(api)
     failures = [{"cluster_id": 7, "error": "the model said\nno"}]
