@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -58,7 +60,7 @@ class PromptFields(BaseModel):
 class PromptCreate(PromptFields):
     """Without `categories` those of the newest test set are taken."""
 
-    id: str = Field(max_length=128)
+    id: str = Field(min_length=1, max_length=128)
     name: str
     template: str
 
@@ -87,8 +89,9 @@ def create_prompt(body: PromptCreate, response: Response, container: ContainerDe
     if before is not None and not before.deleted:
         raise Conflict(f"there is a prompt {body.id!r} already: PUT changes it")
     with container.database.engine.connect() as connection:
-        labels = body.categories or _newest_categories(connection)
-    content = read_content({**body.fields(), "labels": labels})
+        labels = _newest_categories(connection) if body.categories is None else body.categories
+    with _in_these_words():
+        content = read_content({**body.fields(), "labels": labels})
     settled(response, container.waiting_bus.handle(PutTemplate(content=content, template_id=body.id)))
     response.headers["Location"] = f"/api/prompts/{body.id}"
     return _read(container, body.id)
@@ -117,8 +120,26 @@ def edit_prompt(
     if body.categories is not None:
         fields["labels"] = _described(container.store.load(Template, prompt_id).content, body.categories)
     command = ReviseTemplate(template_id=prompt_id, fields=fields, template_hash=now)
-    settled(response, container.waiting_bus.handle(command))
+    with _in_these_words():
+        settled(response, container.waiting_bus.handle(command))
     return _read(container, prompt_id)
+
+
+NAMES = {"prompt": "template", "labels": "categories"}
+
+
+@contextmanager
+def _in_these_words() -> Iterator[None]:
+    """What is wrong with a template, by the names that its fields and its placeholder have here."""
+    try:
+        yield
+    except Invalid as error:
+        details = [{name: _renamed(said) for name, said in one.items()} for one in error.details]
+        raise Invalid(_renamed(error.message), details) from error
+
+
+def _renamed(said: str) -> str:
+    return re.sub("^(/?)(prompt|labels)", lambda at: at[1] + NAMES[at[2]], said).replace(TEXT, TICKET)
 
 
 def _described(content: TemplateContent, categories: Iterable[str]) -> list[dict[str, str]]:
@@ -400,12 +421,12 @@ class FailedCaseRequest(BaseModel):
 
 
 class SuggestRequest(BaseModel):
-    """A report, as a run gives it."""
+    """A report, as a run gives it. What `category_stats` does not count is counted in `confusion_matrix`."""
 
     prompt_id: str = Field(max_length=200)
     prompt_template: str = Field(max_length=50_000)
     metrics: dict[str, Any]
-    category_stats: dict[str, dict[str, Any]] = Field(min_length=1, max_length=1_000)
+    category_stats: dict[str, dict[str, Any] | float] = Field(min_length=1, max_length=1_000)
     confusion_matrix: dict[str, dict[str, int]]
     failed_cases: list[FailedCaseRequest] = Field(max_length=MOST_FAILED)
     model: str = Field(LOCAL_SUGGESTER, max_length=400, description="provider/model")
@@ -450,7 +471,7 @@ def _report(body: SuggestRequest) -> Report:
         accuracy=correct / total if total else None,
         correct=correct,
         total=total,
-        categories={name: _category(name, one) for name, one in body.category_stats.items()},
+        categories={name: _category(name, body) for name in body.category_stats},
         confusion=body.confusion_matrix,
         failed=[
             FailedCase(number, one.ticket, one.expected, one.predicted)
@@ -459,8 +480,11 @@ def _report(body: SuggestRequest) -> Report:
     )
 
 
-def _category(name: str, stats: Mapping[str, Any]) -> dict[str, int]:
-    correct, total = (_whole(stats, field, f"category_stats.{name}") for field in ("correct", "total"))
+def _category(name: str, body: SuggestRequest) -> dict[str, int]:
+    stats, row = body.category_stats[name], body.confusion_matrix.get(name)
+    counted = {} if row is None else {"correct": row.get(name, 0), "total": sum(row.values())}
+    given = {**counted, **(stats if isinstance(stats, dict) else {})}
+    correct, total = (_whole(given, field, f"category_stats.{name}") for field in ("correct", "total"))
     return {"correct": correct, "support": total}
 
 

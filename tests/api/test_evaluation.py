@@ -208,11 +208,26 @@ def test_a_prompt_from_its_making_to_its_end(api: TestClient) -> None:
     assert (edited["name"], edited["version"]) == ("Baseline", 2)
     assert edited["categories"] == ["ORDER", "OTHER"]
     refused = api.put(path, json={"template": "Which is it?"})
-    assert (refused.status_code, "lacks {text}" in refused.json()["detail"]) == (422, True)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/template")
+    assert refused.json()["detail"].startswith("template: it lacks {ticket}")
     assert prompt_id in [one["id"] for one in api.get("/api/prompts").json()]
     assert api.delete(path).json()["status"] == "deleted"
     assert api.get(path).status_code == 404
     assert prompt_id not in [one["id"] for one in api.get("/api/prompts").json()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"), [({"id": ""}, "/body/id"), ({"categories": []}, "/categories")]
+)
+def test_a_prompt_without_a_name_or_without_categories_is_refused(
+    api: TestClient, changes: dict[str, Any], pointer: str
+) -> None:
+    upload(api, "newest")
+    before = api.get("/api/prompts").json()
+    body = {"id": "empty", "name": "Baseline", "template": "{ticket}", **changes}
+    refused = api.post("/api/prompts", json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+    assert api.get("/api/prompts").json() == before
 
 
 def test_a_run_in_the_words_of_prompts(api: TestClient, made: Installation) -> None:
@@ -255,5 +270,9 @@ def test_a_run_in_the_words_of_prompts(api: TestClient, made: Installation) -> N
     assert advice["priority_categories"] == ["REFUND"]
     assert "50.0 % of 4 cases are right (2)" in advice["analysis"]
     assert any("ordered" in words for words in advice["suggestions"])
+    shares = {name: one["accuracy"] for name, one in body["category_stats"].items()}
+    assert api.post("/api/suggest", json={**body, "category_stats": shares}).json() == advice
+    uncounted = api.post("/api/suggest", json={**body, "category_stats": {"OTHER": 0.5}})
+    assert (uncounted.status_code, "category_stats.OTHER" in uncounted.json()["detail"]) == (422, True)
     spoilt = api.post("/api/suggest", json={**body, "metrics": {"correct": "2"}})
     assert (spoilt.status_code, "metrics.correct" in spoilt.json()["detail"]) == (422, True)
