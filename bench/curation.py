@@ -83,10 +83,14 @@ def bulk_ms(server: Server, run_id: str) -> dict[str, float]:
 
 def long_history(server: Server, run_id: str, edits: int) -> list[int]:
     """So many edits of one query each; returns the ids of some of them, spread over all."""
-    ids = member_ids(server, run_id, 3, edits)
+    path = f"/api/clustering/runs/{run_id}/clusters"
+    sizes = server.client.get(path, params={"limit": 1_000}).raise_for_status().json()["items"]
+    sizes.sort(key=lambda one: one["num_queries"])
+    *targets, largest = (one["cluster_id"] for one in sizes)
+    ids = member_ids(server, run_id, largest, edits)
     kept = []
     for number in range(edits):
-        query_id, cluster_id = ids[number % len(ids)], 4 + number // len(ids) % 3
+        query_id, cluster_id = ids[number % len(ids)], targets[number // len(ids)]
         answer = edit(server, f"/queries/{query_id}/move", run_id, {"to_cluster_id": cluster_id})
         if number % max(edits // (COLD + 2), 1) == 0:
             kept.append(int(answer.json()["edit_id"]))
