@@ -22,7 +22,7 @@ from domain.clustering.cluster import (
 from domain.clustering.history import Plan
 from domain.clustering.partition import Partition
 from domain.clustering.reversal import Reversible, named
-from domain.values import ERASED, ORPHAN, QueryIds
+from domain.values import ERASED, ORPHAN, Labels, QueryIds
 
 
 class Curation(Reversible):
@@ -245,11 +245,18 @@ class Curation(Reversible):
         left = left[~np.isin(left, changes.query_ids)]
         ids = np.append(changes.query_ids, left)
         was, now = self.partition.labels_of(ids), np.append(changes.now, self.partition.labels_of(left))
-        for one in gone:
+        for one in self._lost(now, changes):
             now[now == one] = changes.usual_target(one)
+        now[np.isin(now, self._lost(now, changes))] = ORPHAN
         moving = (was != ERASED) & (was != now)
         clusters = {one: self._state_from_here(one, *states) for one, states in changes.clusters.items()}
         return Changes.of(ids[moving], was[moving], now[moving], clusters)
+
+    def _lost(self, labels: Labels, changes: Changes) -> list[int]:
+        """Those of these clusters that there will not be, also where they come and go in the same changes."""
+        after = dict.fromkeys(self.clusters, True)
+        after.update({one: now is not None for one, (_, now) in changes.clusters.items()})
+        return [one for one in np.unique(labels).tolist() if one >= 0 and not after.get(one)]
 
     def _state_from_here(self, cluster_id: int, was: Fields, now: Fields) -> tuple[Fields, Fields]:
         if now is None:

@@ -203,6 +203,21 @@ def test_what_an_extension_put_there_and_people_moved_on_goes_there_too() -> Non
     assert 3 not in run.clusters
 
 
+def test_what_an_extension_put_into_a_cluster_that_comes_and_goes_at_once_is_orphaned() -> None:
+    run = completed_run()
+    run.split(0, [1], "x", None)
+    split: Any = run.pending_events[-1]
+    run.request_extension("more", 12, 0.0)
+    add(run, [7], [3])
+    run.end_extension("more", None)
+    run.delete(3, None)
+    delete: Any = run.pending_events[-1]
+    made = {one.originator_version: one.changes() for one in (split, delete)}
+    run.take_back(run.plan(split.originator_version, made, redo=False))
+    assert run.partition.labels_of([1, 7]).tolist() == [0, ORPHAN]
+    assert 3 not in run.clusters
+
+
 @pytest.mark.parametrize("cut", range(1, 10))
 def test_a_snapshot_at_any_time_goes_on_as_the_log_does(cut: int) -> None:
     run = extending()

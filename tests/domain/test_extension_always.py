@@ -94,4 +94,4 @@ class Growing(RuleBasedStateMachine):
 
 
 TestGrowing = Growing.TestCase
-TestGrowing.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+TestGrowing.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
