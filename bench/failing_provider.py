@@ -21,7 +21,7 @@ from bench.rows import write_rows
 from bench.server import Server, running, wait_until
 from bench.stages import load
 from tests.protocols.dialects import OpenAI
-from tests.protocols.server import Asked, ProtocolServer, Said, Status, serving
+from tests.protocols.server import KEY, Asked, ProtocolServer, Said, Status, serving
 
 LABELS = ("account", "order", "refund", "other")
 MODEL = "openai-compatible/failing"
@@ -36,7 +36,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lmsys-bench-") as folder, serving(OpenAI()) as provider:
         provider.answer, provider.delay_s = failing(random.Random(1)), given.latency
-        os.environ["LMSYS_OPENAI_BASE_URL"] = f"{provider.url}/v1"
+        os.environ |= {"LMSYS_OPENAI_BASE_URL": f"{provider.url}/v1", "OPENAI_API_KEY": KEY}
         with running(Path(folder) / "home") as server:
             load(server, write_rows(Path(folder) / "rows.jsonl", given.rows))
             figures = classify(server, given.concurrency, given.rpm)
