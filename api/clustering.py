@@ -13,10 +13,11 @@ from adapters.bootstrap import Container
 from api.datasets import EmbeddingConfig, embedding_of
 from api.deps import (
     DATASET,
+    Commands,
+    CommandsDep,
     ContainerDep,
     Read,
     found,
-    settled,
     show_if_ended,
     wait_for_position,
 )
@@ -127,33 +128,37 @@ class ClusterDetailResponse(BaseModel):
 
 
 @router.post("/kmeans", status_code=202)
-def kmeans(body: KMeansRequest, response: Response, container: ContainerDep) -> ClusteringRunStatusResponse:
+def kmeans(
+    body: KMeansRequest, container: ContainerDep, commands: CommandsDep
+) -> ClusteringRunStatusResponse:
     """Partition the queries of a data set into `n_clusters`."""
     wanted = {"n_clusters", "chunk_size", "mb_batch_size", "engine", "seed"}
-    return _request(container, response, "kmeans", body, body.model_dump(include=wanted, exclude_none=True))
+    return _request(container, commands, "kmeans", body, body.model_dump(include=wanted, exclude_none=True))
 
 
 @router.post("/hdbscan", status_code=202)
-def hdbscan(body: HDBSCANRequest, response: Response, container: ContainerDep) -> ClusteringRunStatusResponse:
+def hdbscan(
+    body: HDBSCANRequest, container: ContainerDep, commands: CommandsDep
+) -> ClusteringRunStatusResponse:
     """Find clusters by density. What is in none of them is kept as cluster -1."""
     wanted = {"chunk_size", "min_cluster_size", "min_samples", "cluster_selection_epsilon", "metric", "seed"}
-    return _request(container, response, "hdbscan", body, body.model_dump(include=wanted, exclude_none=True))
+    return _request(container, commands, "hdbscan", body, body.model_dump(include=wanted, exclude_none=True))
 
 
 @router.post("/segment", status_code=202)
 def segment(
-    body: SegmentationRequest, response: Response, container: ContainerDep
+    body: SegmentationRequest, container: ContainerDep, commands: CommandsDep
 ) -> ClusteringRunStatusResponse:
     """Cluster by DBSCAN (its eps is estimated where none is given) or agglomeratively."""
     if body.algorithm not in ("dbscan", "agglomerative"):
         raise Invalid(f"algorithm {body.algorithm!r}: known here are dbscan and agglomerative")
     seed = {"seed": body.seed} if body.seed is not None else {}
-    return _request(container, response, body.algorithm, body, {**body.parameters, **seed})
+    return _request(container, commands, body.algorithm, body, {**body.parameters, **seed})
 
 
 def _request(
     container: Container,
-    response: Response,
+    commands: Commands,
     algorithm: str,
     body: ClusteringRequest,
     parameters: dict[str, Any],
@@ -167,8 +172,8 @@ def _request(
         description=body.description,
         at=datetime.now(UTC),
     )
-    answer = settled(response, container.waiting_bus.handle(command))
-    response.headers["Location"] = f"/api/clustering/runs/{answer['run_id']}/status"
+    answer = commands.handle(command).answer
+    commands.headers["Location"] = f"/api/clustering/runs/{answer['run_id']}/status"
     return ClusteringRunStatusResponse.model_validate(answer)
 
 

@@ -9,18 +9,19 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter, Body, Depends, File, Form, Path, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Body, Depends, File, Form, Path, Query, Request, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.bootstrap import Container, keep_upload
 from api.deps import (
     DATASET,
+    Commands,
+    CommandsDep,
     ContainerDep,
     Dataset,
     OperationResponse,
     Read,
     found,
-    settled,
     show_if_ended,
     wait_for_position,
 )
@@ -98,21 +99,21 @@ class DatasetSummary(BaseModel):
 
 
 @router.post("/load", status_code=202)
-def load(body: DatasetLoadRequest, response: Response, container: ContainerDep) -> DatasetJobStatus:
+def load(body: DatasetLoadRequest, container: ContainerDep, commands: CommandsDep) -> DatasetJobStatus:
     """Load a data set of the Hugging Face hub, or a file or folder below the import folder."""
     if body.path is None:
         source = {"kind": "huggingface", "name": body.hf_dataset}
     else:
         container.sources.importable(body.path)
         source = {"kind": "import", "path": body.path, "name": body.path.rsplit("/", 1)[-1]}
-    return _request(container, response, "load", source, body, _new_id("load"))
+    return _request(container, commands, "load", source, body, _new_id("load"))
 
 
 @router.post("/upload", status_code=202, dependencies=[Depends(limit_uploads)])
 def upload(
     request: Request,
-    response: Response,
     container: ContainerDep,
+    commands: CommandsDep,
     file: Annotated[UploadFile, File(description="JSONL, JSON, CSV, TSV or Parquet, gzip or plain.")],
     dataset: Annotated[str, Form(max_length=64)] = DATASET,
     format: Annotated[str | None, Form(max_length=20)] = None,
@@ -146,7 +147,7 @@ def upload(
     same = request_hash(request.scope, f"{sha256} {body.model_dump_json()} {name} {description}".encode())
     context.set(replace(context.get(), request_hash=same))
     try:
-        job = _request(container, response, "upload", source, body, job_id)
+        job = _request(container, commands, "upload", source, body, job_id)
     except DomainError:
         kept.unlink(missing_ok=True)
         raise
@@ -157,8 +158,8 @@ def upload(
 
 @router.post("/backfill-chroma", status_code=202)
 def backfill(
-    response: Response,
     container: ContainerDep,
+    commands: CommandsDep,
     dataset: Dataset = DATASET,
     provider: Annotated[str | None, Query(max_length=100)] = None,
     model: Annotated[str | None, Query(max_length=400)] = None,
@@ -169,7 +170,7 @@ def backfill(
     command = RequestEmbedding(
         dataset=dataset, job_id=_new_id("backfill"), provider=chosen[0], model=chosen[1]
     )
-    return _job(container, settled(response, container.waiting_bus.handle(command))["job_id"])
+    return _job(container, commands.handle(command).answer["job_id"])
 
 
 @router.get("", dependencies=reads)
@@ -203,8 +204,8 @@ def status(
 
 @router.delete("")
 def clear(
-    response: Response,
     container: ContainerDep,
+    commands: CommandsDep,
     dataset: Dataset = DATASET,
     confirm_token: Annotated[str | None, Query(max_length=100)] = None,
 ) -> OperationResponse:
@@ -215,7 +216,7 @@ def clear(
     if confirm_token is None:
         return OperationResponse.model_validate(container.bus.once(lambda: _confirmation(container, dataset)))
     command = ClearDataset(dataset=dataset, confirm_token=confirm_token)
-    answer = settled(response, container.waiting_bus.handle(command))
+    answer = commands.handle(command).answer
     return OperationResponse(status="cleared", data=answer)
 
 
@@ -244,8 +245,8 @@ class ErasureResponse(BaseModel):
 
 @router.delete("/{dataset}/conversations/{conversation_id:path}")
 def erase(
-    response: Response,
     container: ContainerDep,
+    commands: CommandsDep,
     dataset: Annotated[str, Path(max_length=64)],
     conversation_id: Annotated[str, Path(max_length=512)],
     body: Annotated[EraseRequest | None, Body()] = None,
@@ -256,9 +257,8 @@ def erase(
     """Erase a conversation for good, its text and its vectors. A second time changes nothing."""
     if wrong := flaw("conversation_id", conversation_id):
         raise Invalid(wrong)
-    context.set(replace(context.get(), reason=body.reason if body else reason))
     command = EraseConversation(dataset=dataset, conversation_id=conversation_id)
-    answer = settled(response, container.waiting_bus.handle(command))
+    answer = commands.handle(command, body.reason if body else reason).answer
     return ErasureResponse(**answer, complete=_is_gone(container, answer["query_ids"]))
 
 
@@ -280,7 +280,7 @@ def _confirmation(container: Container, dataset: str) -> dict[str, Any]:
 
 def _request(
     container: Container,
-    response: Response,
+    commands: Commands,
     kind: str,
     source: dict[str, Any],
     body: DatasetLoadRequest,
@@ -294,7 +294,7 @@ def _request(
         source=source,
         options={**options, "embedding": embedding_of(container, body)},
     )
-    return _job(container, settled(response, container.waiting_bus.handle(command))["job_id"])
+    return _job(container, commands.handle(command).answer["job_id"])
 
 
 def embedding_of(container: Container, body: EmbeddingConfig) -> dict[str, Any] | None:

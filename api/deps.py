@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection
+from starlette.datastructures import MutableHeaders
 
 from adapters.bootstrap import Container
+from commands.bus import Bus
 from commands.ports import Receipt
-from domain.base import Invalid, NotFound, Unavailable
+from domain.base import Invalid, NotFound, Unavailable, context
 from domain.datasets import DEFAULT_DATASET
 
 
@@ -70,13 +73,32 @@ class OperationResponse(BaseModel):
     data: dict[str, Any] | None = None
 
 
-def settled(response: Response, receipt: Receipt) -> dict[str, Any]:
-    """The answer of a command, its position and the new version of what it changed in the headers."""
-    if receipt.position is not None:
-        response.headers["X-Event-Position"] = str(receipt.position)
-    if "version" in receipt.answer:
-        response.headers["ETag"] = f'"{receipt.answer["version"]}"'
-    return receipt.answer
+class Commands:
+    """The bus as an endpoint has it. `headers`: those of the response."""
+
+    def __init__(self, bus: Bus, headers: MutableHeaders) -> None:
+        self._bus = bus
+        self.headers = headers
+
+    def handle(self, command: object, reason: str | None = None) -> Receipt:
+        """Give a command; its position and the new version of what it changed go into the headers.
+
+        `reason`: why, kept with its events.
+        """
+        context.set(replace(context.get(), reason=reason))
+        receipt = self._bus.handle(command)
+        if receipt.position is not None:
+            self.headers["X-Event-Position"] = str(receipt.position)
+        if "version" in receipt.answer:
+            self.headers["ETag"] = f'"{receipt.answer["version"]}"'
+        return receipt
+
+
+async def get_commands(container: ContainerDep, response: Response) -> Commands:
+    return Commands(container.waiting_bus, response.headers)
+
+
+CommandsDep = Annotated[Commands, Depends(get_commands)]
 
 
 def show_if_ended(container: Container, status: str) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from api.clustering import run_row
-from api.deps import ContainerDep, Read, settled, wait_for_position
+from api.deps import CommandsDep, Read, wait_for_position
 from commands.extension import CONFIDENCE_FLOOR, RequestExtension
 from projections import clustering as read
 
@@ -52,14 +52,12 @@ class ExtensionsResponse(BaseModel):
 
 
 @router.post("/runs/{run_id}/extend", status_code=202)
-def extend_run(
-    run_id: str, response: Response, container: ContainerDep, body: ExtendRequest | None = None
-) -> ExtendResponse:
+def extend_run(run_id: str, commands: CommandsDep, body: ExtendRequest | None = None) -> ExtendResponse:
     """Assign the queries that were loaded since to the clusters as they are now, and disturb nothing."""
     floor = body.confidence_floor if body else CONFIDENCE_FLOOR
     command = RequestExtension(run_id=run_id, at=datetime.now(UTC), confidence_floor=floor)
-    answer = settled(response, container.waiting_bus.handle(command))
-    response.headers["Location"] = f"/api/clustering/runs/{run_id}/extensions"
+    answer = commands.handle(command).answer
+    commands.headers["Location"] = f"/api/clustering/runs/{run_id}/extensions"
     return ExtendResponse.model_validate(answer)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.curation.edits import DryRun, EditResponse, Reasoned, edited
 from api.curation.history import EditHistoryRecord
-from api.deps import ContainerDep, Read, found, settled, show_if_ended, wait_for_position
+from api.deps import CommandsDep, ContainerDep, Read, found, show_if_ended, wait_for_position
 from api.paging import Limit, Page, PaginatedResponse, page_of
 from api.time_travel import Seen, SeenDep
 from commands.hierarchy import (
@@ -122,13 +122,13 @@ class TreeEditRecord(EditHistoryRecord):
 
 
 @router.post("", status_code=202)
-def arrange(body: HierarchyRequest, response: Response, container: ContainerDep) -> HierarchyStatusResponse:
+def arrange(body: HierarchyRequest, commands: CommandsDep) -> HierarchyStatusResponse:
     """Arrange the clusters of a run under categories, level upon level."""
     same = body.model_dump(exclude={"provider", "model"})
     model = body.model if "/" in body.model else f"{body.provider}/{body.model}"
     command = RequestHierarchy(model=model, at=datetime.now(UTC), **same)
-    answer = settled(response, container.waiting_bus.handle(command))
-    response.headers["Location"] = f"/api/hierarchy/{answer['hierarchy_run_id']}/status"
+    answer = commands.handle(command).answer
+    commands.headers["Location"] = f"/api/hierarchy/{answer['hierarchy_run_id']}/status"
     return HierarchyStatusResponse.model_validate(answer)
 
 
@@ -190,23 +190,19 @@ def get_status(hierarchy_run_id: str, connection: Read, container: ContainerDep)
 
 
 @router.post("/{hierarchy_run_id}/resume", status_code=202)
-def resume_hierarchy(
-    hierarchy_run_id: str, response: Response, container: ContainerDep
-) -> HierarchyStatusResponse:
+def resume_hierarchy(hierarchy_run_id: str, commands: CommandsDep) -> HierarchyStatusResponse:
     """Go on where one that failed or was cancelled stopped; what had no answer is asked again."""
     command = ResumeHierarchy(hierarchy_run_id=hierarchy_run_id)
-    answer = settled(response, container.waiting_bus.handle(command))
-    response.headers["Location"] = f"/api/hierarchy/{hierarchy_run_id}/status"
+    answer = commands.handle(command).answer
+    commands.headers["Location"] = f"/api/hierarchy/{hierarchy_run_id}/status"
     return HierarchyStatusResponse.model_validate(answer)
 
 
 @router.post("/{hierarchy_run_id}/cancel")
-def cancel_hierarchy(
-    hierarchy_run_id: str, response: Response, container: ContainerDep
-) -> HierarchyStatusResponse:
+def cancel_hierarchy(hierarchy_run_id: str, commands: CommandsDep) -> HierarchyStatusResponse:
     """Ask for no more of it. What was answered stays, and can be gone on with."""
     command = CancelHierarchy(hierarchy_run_id=hierarchy_run_id)
-    return HierarchyStatusResponse.model_validate(settled(response, container.waiting_bus.handle(command)))
+    return HierarchyStatusResponse.model_validate(commands.handle(command).answer)
 
 
 @router.get("/{hierarchy_run_id}/history", dependencies=reads)
@@ -288,8 +284,7 @@ class RemoveCategoryResponse(EditResponse):
 def move_nodes(
     hierarchy_run_id: str,
     body: MoveNodesRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> MoveNodesResponse:
     """Put clusters and categories under a category of a higher level, or at the top, as one edit."""
@@ -299,21 +294,20 @@ def move_nodes(
         parent_cluster_id=body.parent_cluster_id,
         dry_run=dry_run,
     )
-    return edited(container, response, body, command, MoveNodesResponse)
+    return edited(commands, body, command, MoveNodesResponse)
 
 
 @router.post("/{hierarchy_run_id}/categories")
 def add_category(
     hierarchy_run_id: str,
     body: AddCategoryRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> AddCategoryResponse:
     """Make a category of one's own. It stays, also with nothing under it."""
     given = body.model_dump(exclude={"reason"})
     command = AddCategory(hierarchy_run_id=hierarchy_run_id, dry_run=dry_run, **given)
-    return edited(container, response, body, command, AddCategoryResponse)
+    return edited(commands, body, command, AddCategoryResponse)
 
 
 @router.post("/{hierarchy_run_id}/categories/{cluster_id}/rename")
@@ -321,8 +315,7 @@ def rename_category(
     hierarchy_run_id: str,
     cluster_id: int,
     body: RenameCategoryRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> RenameCategoryResponse:
     """Give a category another title, another description, or both. Clusters are renamed in their run."""
@@ -333,15 +326,14 @@ def rename_category(
         description=body.description,
         dry_run=dry_run,
     )
-    return edited(container, response, body, command, RenameCategoryResponse)
+    return edited(commands, body, command, RenameCategoryResponse)
 
 
 @router.post("/{hierarchy_run_id}/categories/{cluster_id}/remove")
 def remove_category(
     hierarchy_run_id: str,
     cluster_id: int,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     body: RemoveCategoryRequest | None = None,
     dry_run: DryRun = False,
 ) -> RemoveCategoryResponse:
@@ -353,4 +345,4 @@ def remove_category(
         move_to=given.move_to_cluster_id,
         dry_run=dry_run,
     )
-    return edited(container, response, given, command, RemoveCategoryResponse)
+    return edited(commands, given, command, RemoveCategoryResponse)

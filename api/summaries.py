@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.clustering import ClusterSummaryResponse
 from api.deps import (
+    CommandsDep,
     ContainerDep,
     OperationResponse,
     Read,
     found,
-    settled,
     show_if_ended,
     wait_for_position,
 )
 from api.paging import Limit, Page, PaginatedResponse, page_of
 from commands.summaries import CancelSummary, RequestSummary, ResumeSummary, ShowSummary
-from domain.base import NotFound, context
+from domain.base import NotFound
 from projections import clustering as clustering_read
 from projections import summaries as read
 
@@ -102,7 +101,7 @@ class SummaryRunDetail(SummaryRunSummary):
 
 
 @router.post("", status_code=202)
-def summarise(body: SummaryRequest, response: Response, container: ContainerDep) -> OperationResponse:
+def summarise(body: SummaryRequest, commands: CommandsDep) -> OperationResponse:
     """Name the clusters of a run, or one of them."""
     wanted = {"concurrency", "rpm", "max_queries", "cluster_id", "seed", "show", "replace_edited"}
     command = RequestSummary(
@@ -113,8 +112,8 @@ def summarise(body: SummaryRequest, response: Response, container: ContainerDep)
         at=datetime.now(UTC),
         summary_run_id=body.summary_run_id,
     )
-    answer = settled(response, container.waiting_bus.handle(command))
-    response.headers["Location"] = f"/api/summaries/{answer['summary_run_id']}"
+    answer = commands.handle(command).answer
+    commands.headers["Location"] = f"/api/summaries/{answer['summary_run_id']}"
     return OperationResponse(status=answer["status"], data=answer)
 
 
@@ -145,32 +144,30 @@ def get_summary(summary_run_id: str, connection: Read, container: ContainerDep) 
 
 
 @router.post("/{summary_run_id}/resume", status_code=202)
-def resume_summary(summary_run_id: str, response: Response, container: ContainerDep) -> OperationResponse:
+def resume_summary(summary_run_id: str, commands: CommandsDep) -> OperationResponse:
     """Go on with the clusters that have no name; those that failed are tried again."""
     command = ResumeSummary(summary_run_id=summary_run_id)
-    answer = settled(response, container.waiting_bus.handle(command))
-    response.headers["Location"] = f"/api/summaries/{summary_run_id}"
+    answer = commands.handle(command).answer
+    commands.headers["Location"] = f"/api/summaries/{summary_run_id}"
     return OperationResponse(status=answer["status"], data=answer)
 
 
 @router.post("/{summary_run_id}/cancel")
-def cancel_summary(summary_run_id: str, response: Response, container: ContainerDep) -> OperationResponse:
+def cancel_summary(summary_run_id: str, commands: CommandsDep) -> OperationResponse:
     """Ask for no more names. What is there stays, and can be gone on with."""
     command = CancelSummary(summary_run_id=summary_run_id)
-    answer = settled(response, container.waiting_bus.handle(command))
+    answer = commands.handle(command).answer
     return OperationResponse(status=answer["status"], data=answer)
 
 
 @router.post("/{summary_run_id}/show")
 def show_summary(
-    summary_run_id: str, response: Response, container: ContainerDep, body: ShowRequest | None = None
+    summary_run_id: str, commands: CommandsDep, body: ShowRequest | None = None
 ) -> OperationResponse:
     """Show the titles of this summary run from now on, until another is shown or completed."""
     asked = body or ShowRequest()
     command = ShowSummary(summary_run_id=summary_run_id, replace_edited=asked.replace_edited)
-    if asked.reason is not None:
-        context.set(replace(context.get(), reason=asked.reason))
-    answer = settled(response, container.waiting_bus.handle(command))
+    answer = commands.handle(command, asked.reason).answer
     return OperationResponse(status=answer["status"], data=answer)
 
 

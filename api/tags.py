@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
-from api.deps import ContainerDep, OperationResponse, Read, found, settled, wait_for_position
+from api.deps import CommandsDep, OperationResponse, Read, found, wait_for_position
 from api.paging import Limit, Page, PaginatedResponse, page_of
 from api.queries import BIGGEST, Moment
 from commands.tags import AddTag, RemoveTag
-from domain.base import context
 from projections import tags as read
 
 router = APIRouter(prefix="/api/tags", tags=["tags"])
@@ -48,12 +46,11 @@ class TagSetResponse(BaseModel):
 
 
 @router.post("", status_code=201)
-def add_tag(body: TagRequest, response: Response, container: ContainerDep) -> TagSetResponse:
+def add_tag(body: TagRequest, commands: CommandsDep) -> TagSetResponse:
     """Name a moment. 409 where the name is taken."""
-    context.set(replace(context.get(), reason=body.reason))
     command = AddTag(name=body.name, position=body.position, at=body.at)
-    answer = settled(response, container.waiting_bus.handle(command))
-    response.headers["Location"] = f"/api/tags/{body.name}"
+    answer = commands.handle(command, body.reason).answer
+    commands.headers["Location"] = f"/api/tags/{body.name}"
     return TagSetResponse.model_validate(answer)
 
 
@@ -71,7 +68,7 @@ def get_tag(name: Name, connection: Read) -> TagResponse:
 
 
 @router.delete("/{name}")
-def remove_tag(name: Name, response: Response, container: ContainerDep) -> OperationResponse:
+def remove_tag(name: Name, commands: CommandsDep) -> OperationResponse:
     """Free a name. What was read under it can still be read by its position."""
-    answer = settled(response, container.waiting_bus.handle(RemoveTag(name=name)))
+    answer = commands.handle(RemoveTag(name=name)).answer
     return OperationResponse(status="removed", data=answer)

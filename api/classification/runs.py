@@ -9,7 +9,16 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from api.deps import ContainerDep, OperationResponse, Read, found, settled, show_if_ended, wait_for_position
+from api.deps import (
+    Commands,
+    CommandsDep,
+    ContainerDep,
+    OperationResponse,
+    Read,
+    found,
+    show_if_ended,
+    wait_for_position,
+)
 from api.paging import Limit, Page, PaginatedResponse, page_of
 from api.queries import BIGGEST, Moment, Word, Words
 from commands.classification import (
@@ -147,7 +156,7 @@ class ClassificationRunStatusResponse(BaseModel):
 
 @router.post("/runs", status_code=202)
 def create_run(
-    body: RunCreateRequest, response: Response, container: ContainerDep, connection: Read
+    body: RunCreateRequest, container: ContainerDep, commands: CommandsDep, connection: Read
 ) -> ClassificationRunSummary:
     """Give the queries that the filters mean the labels of a template, by a model."""
     execution = body.execution.model_dump(exclude_none=True) if body.execution else {}
@@ -162,15 +171,14 @@ def create_run(
         parameters=body.parameters or {},
         at=datetime.now(UTC),
     )
-    answer = settled(response, container.waiting_bus.handle(command))
-    return _shown(answer["classification_run_id"], response, connection)
+    answer = commands.handle(command).answer
+    return _shown(answer["classification_run_id"], commands, connection)
 
 
 @router.post("/runs/{run_id}/resume", status_code=202)
 def resume_run(
     run_id: str,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     connection: Read,
     body: RunResumeRequest | None = None,
 ) -> ClassificationRunSummary:
@@ -178,30 +186,28 @@ def resume_run(
     run_row(connection, run_id)
     execution = body.execution.model_dump(exclude_none=True) if body and body.execution else {}
     command = ResumeClassification(classification_run_id=run_id, execution=execution)
-    settled(response, container.waiting_bus.handle(command))
-    return _shown(run_id, response, connection)
+    commands.handle(command)
+    return _shown(run_id, commands, connection)
 
 
-def _shown(run_id: str, response: Response, connection: Connection) -> ClassificationRunSummary:
-    response.headers["Location"] = f"/api/classification/runs/{run_id}/status"
+def _shown(run_id: str, commands: Commands, connection: Connection) -> ClassificationRunSummary:
+    commands.headers["Location"] = f"/api/classification/runs/{run_id}/status"
     return ClassificationRunSummary.model_validate(_summary(run_row(connection, run_id)))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202)
-def cancel_run(run_id: str, response: Response, container: ContainerDep) -> OperationResponse:
+def cancel_run(run_id: str, commands: CommandsDep) -> OperationResponse:
     """Ask for no more. What is under way is still recorded; what is recorded stays."""
     command = CancelClassification(classification_run_id=run_id)
-    answer = settled(response, container.waiting_bus.handle(command))
+    answer = commands.handle(command).answer
     return OperationResponse(status=answer["status"], data=answer)
 
 
 @router.post("/runs/{run_id}/ingest", status_code=202)
-def ingest(
-    run_id: str, body: BatchIngestRequest, response: Response, container: ContainerDep
-) -> OperationResponse:
+def ingest(run_id: str, body: BatchIngestRequest, commands: CommandsDep) -> OperationResponse:
     """Take results out of a provider's output file. Those that are there already are passed over."""
     command = RequestIngest(classification_run_id=run_id, path=body.output_path)
-    answer = settled(response, container.waiting_bus.handle(command))
+    answer = commands.handle(command).answer
     return OperationResponse(status=answer["status"], data=answer)
 
 

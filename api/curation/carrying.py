@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from api.clustering import run_row
 from api.curation.edits import EditResponse, Reasoned, edited
 from api.curation.history import EditRef
-from api.deps import ContainerDep, Read, wait_for_position
+from api.deps import CommandsDep, Read, wait_for_position
 from commands.curation import CarryOverEdits
 from domain.clustering.lineage import THRESHOLD
 from projections import curation as read
@@ -90,14 +90,12 @@ class LineageResponse(BaseModel):
 
 
 @router.post("/runs/{run_id}/carry-over")
-def carry_over(
-    run_id: str, response: Response, container: ContainerDep, body: CarryOverRequest
-) -> CarryOverResponse:
+def carry_over(run_id: str, commands: CommandsDep, body: CarryOverRequest) -> CarryOverResponse:
     """Match the clusters of two runs, and make the edits of the older one again where these live on."""
     command = CarryOverEdits(
         run_id=run_id, from_run_id=body.from_run_id, threshold=body.threshold, dry_run=body.dry_run
     )
-    return edited(container, response, body, command, CarryOverResponse)
+    return edited(commands, body, command, CarryOverResponse)
 
 
 @router.get("/runs/{run_id}/lineage", dependencies=reads)

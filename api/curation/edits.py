@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.bootstrap import Container
-from api.deps import ContainerDep, OperationResponse, settled
+from api.deps import Commands, CommandsDep, OperationResponse
 from commands.curation import (
     AnnotateCluster,
     DeleteCluster,
@@ -21,7 +19,7 @@ from commands.curation import (
     SplitCluster,
 )
 from commands.curation.edits import MAX_QUERIES, Edit
-from domain.base import Invalid, context
+from domain.base import Invalid
 from domain.clustering.cluster import COHERENCE, MAX_FLAGS
 
 router = APIRouter()
@@ -149,28 +147,26 @@ def move_query(
     query_id: int,
     run_id: RunId,
     body: MoveQueryRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> MoveQueryResponse:
     """Put a query into another cluster."""
     command = MoveQuery(run_id=run_id, query_id=query_id, to_cluster_id=body.to_cluster_id, dry_run=dry_run)
-    return edited(container, response, body, command, MoveQueryResponse)
+    return edited(commands, body, command, MoveQueryResponse)
 
 
 @router.post("/queries/move")
 def move_queries(
     run_id: RunId,
     body: MoveQueriesRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> MoveQueriesResponse:
     """Put many queries into a cluster, as one edit. All that can be moved are moved; the rest is listed."""
     command = MoveQueries(
         run_id=run_id, query_ids=body.query_ids, to_cluster_id=body.to_cluster_id, dry_run=dry_run
     )
-    return edited(container, response, body, command, MoveQueriesResponse)
+    return edited(commands, body, command, MoveQueriesResponse)
 
 
 @router.post("/clusters/{cluster_id}/rename")
@@ -178,8 +174,7 @@ def rename_cluster(
     cluster_id: int,
     run_id: RunId,
     body: RenameClusterRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> RenameClusterResponse:
     """Give a cluster another title, another description, or both. No later summary run replaces it."""
@@ -190,7 +185,7 @@ def rename_cluster(
         description=body.description,
         dry_run=dry_run,
     )
-    return edited(container, response, body, command, RenameClusterResponse)
+    return edited(commands, body, command, RenameClusterResponse)
 
 
 @router.post("/clusters/{cluster_id}/merge")
@@ -198,8 +193,7 @@ def merge_clusters(
     cluster_id: int,
     run_id: RunId,
     body: MergeClustersRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> MergeClustersResponse:
     """Put the members of the source clusters into the target, which is that of the path."""
@@ -215,7 +209,7 @@ def merge_clusters(
         description=body.new_description,
         dry_run=dry_run,
     )
-    return edited(container, response, body, command, MergeClustersResponse)
+    return edited(commands, body, command, MergeClustersResponse)
 
 
 @router.post("/clusters/{cluster_id}/split")
@@ -223,8 +217,7 @@ def split_cluster(
     cluster_id: int,
     run_id: RunId,
     body: SplitClusterRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> SplitClusterResponse:
     """Put some queries of a cluster into a new one, whose id was never used before."""
@@ -236,7 +229,7 @@ def split_cluster(
         description=body.new_description or None,
         dry_run=dry_run,
     )
-    return edited(container, response, body, command, SplitClusterResponse)
+    return edited(commands, body, command, SplitClusterResponse)
 
 
 @router.post("/clusters/{cluster_id}/delete")
@@ -244,8 +237,7 @@ def delete_cluster(
     cluster_id: int,
     run_id: RunId,
     body: DeleteClusterRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> DeleteClusterResponse:
     """Remove a cluster: its queries become orphans, or go to another cluster."""
@@ -256,7 +248,7 @@ def delete_cluster(
         move_to_cluster_id=body.move_to_cluster_id,
         dry_run=dry_run,
     )
-    return edited(container, response, body, command, DeleteClusterResponse)
+    return edited(commands, body, command, DeleteClusterResponse)
 
 
 @router.post("/clusters/{cluster_id}/metadata")
@@ -264,14 +256,13 @@ def annotate_cluster(
     cluster_id: int,
     run_id: RunId,
     body: ClusterMetadataRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> OperationResponse:
     """Set the coherence (1 to 5), the quality or the notes of a cluster."""
     given = body.model_dump(exclude_unset=True, exclude={"reason"})
     command = AnnotateCluster(run_id=run_id, cluster_id=cluster_id, metadata=given, dry_run=dry_run)
-    return _noted(container, response, body, command)
+    return _noted(commands, body, command)
 
 
 @router.post("/clusters/{cluster_id}/flags")
@@ -279,32 +270,30 @@ def flag_cluster(
     cluster_id: int,
     run_id: RunId,
     body: ClusterFlagsRequest,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     dry_run: DryRun = False,
 ) -> OperationResponse:
     """Add flags to a cluster, and take flags away."""
     command = FlagCluster(
         run_id=run_id, cluster_id=cluster_id, add=body.flags, remove=body.remove, dry_run=dry_run
     )
-    return _noted(container, response, body, command)
+    return _noted(commands, body, command)
 
 
 R = TypeVar("R", bound=EditResponse)
 
 
-def edited(container: Container, response: Response, body: Reasoned, command: object, answer: type[R]) -> R:
+def edited(commands: Commands, body: Reasoned, command: object, answer: type[R]) -> R:
     """Give the command, with the reason of the request as that of its event."""
-    return answer.model_validate(_given(container, response, body, command))
+    return answer.model_validate(_given(commands, body, command))
 
 
-def _given(container: Container, response: Response, body: Reasoned, command: object) -> dict[str, Any]:
-    context.set(replace(context.get(), reason=body.reason))
-    receipt = container.waiting_bus.handle(command)
-    return {"edit_id": receipt.position, **settled(response, receipt)}
+def _given(commands: Commands, body: Reasoned, command: object) -> dict[str, Any]:
+    receipt = commands.handle(command, body.reason)
+    return {"edit_id": receipt.position, **receipt.answer}
 
 
-def _noted(container: Container, response: Response, body: Reasoned, command: Edit) -> OperationResponse:
-    answer = _given(container, response, body, command)
+def _noted(commands: Commands, body: Reasoned, command: Edit) -> OperationResponse:
+    answer = _given(commands, body, command)
     status = "ok" if answer["changed"] else "unchanged"
     return OperationResponse(status=status, data={k: v for k, v in answer.items() if k != "changed"})

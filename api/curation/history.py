@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from api.curation.edits import DryRun, EditResponse, Reasoned, RunId, edited
-from api.deps import ContainerDep, wait_for_position
+from api.deps import CommandsDep, ContainerDep, wait_for_position
 from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
 from api.queries import Moment
 from api.time_travel import Seen, SeenDep
@@ -106,8 +106,7 @@ def get_edit(edit_id: int, container: ContainerDep) -> EditDetail:
 @router.post("/edits/{edit_id}/undo")
 def undo_edit(
     edit_id: int,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     body: Reasoned | None = None,
     run_id: OfRun = None,
     cascade: Cascade = False,
@@ -115,14 +114,13 @@ def undo_edit(
 ) -> ReversalResponse:
     """Take an edit back. 409 with the list of later edits that touched the same, unless `cascade`."""
     command = ReverseEdit(edit_id=edit_id, run_id=run_id, cascade=cascade, dry_run=dry_run)
-    return edited(container, response, body or NO_REASON, command, ReversalResponse)
+    return edited(commands, body or NO_REASON, command, ReversalResponse)
 
 
 @router.post("/edits/{edit_id}/redo")
 def redo_edit(
     edit_id: int,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     body: Reasoned | None = None,
     run_id: OfRun = None,
     cascade: Cascade = False,
@@ -130,33 +128,31 @@ def redo_edit(
 ) -> ReversalResponse:
     """Do an undone edit again. 409 with the list of edits that touched the same since."""
     command = ReverseEdit(edit_id=edit_id, run_id=run_id, redo=True, cascade=cascade, dry_run=dry_run)
-    return edited(container, response, body or NO_REASON, command, ReversalResponse)
+    return edited(commands, body or NO_REASON, command, ReversalResponse)
 
 
 @router.post("/runs/{run_id}/undo")
 def undo_last(
     run_id: str,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     body: Reasoned | None = None,
     dry_run: DryRun = False,
 ) -> ReversalResponse:
     """Take back the newest edit of a run that is in force: again and again leads back to the beginning."""
     command = ReverseEdit(run_id=run_id, dry_run=dry_run)
-    return edited(container, response, body or NO_REASON, command, ReversalResponse)
+    return edited(commands, body or NO_REASON, command, ReversalResponse)
 
 
 @router.post("/runs/{run_id}/redo")
 def redo_last(
     run_id: str,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     body: Reasoned | None = None,
     dry_run: DryRun = False,
 ) -> ReversalResponse:
     """Do again what was undone last."""
     command = ReverseEdit(run_id=run_id, redo=True, dry_run=dry_run)
-    return edited(container, response, body or NO_REASON, command, ReversalResponse)
+    return edited(commands, body or NO_REASON, command, ReversalResponse)
 
 
 @router.get("/clusters/{cluster_id}/history", dependencies=reads)

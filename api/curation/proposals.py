@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -10,11 +9,10 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from adapters.bootstrap import Container
 from api.curation.edits import DryRun, Reasoned
 from api.curation.history import EditRef
 from api.curation.quality import thresholds
-from api.deps import ContainerDep, Read, found, settled, wait_for_position
+from api.deps import CommandsDep, ContainerDep, Read, found, wait_for_position
 from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
 from api.time_travel import run_row
 from commands.curation import (
@@ -24,8 +22,6 @@ from commands.curation import (
     RejectProposal,
     present_impact,
 )
-from commands.ports import Receipt
-from domain.base import context
 from domain.clustering.script import Spec
 from domain.proposals import MAX_EDITS, MAX_REASON
 from domain.quality import HEURISTICS, Heuristic, Thresholds, bad_clusters
@@ -199,7 +195,7 @@ class ProposalDetail(ProposalSummary):
 
 @router.post("/runs/{run_id}/proposals", status_code=201)
 def propose(
-    run_id: str, body: ProposalRequest, response: Response, container: ContainerDep, dry_run: DryRun = False
+    run_id: str, body: ProposalRequest, commands: CommandsDep, dry_run: DryRun = False
 ) -> ProposalMade:
     """Suggest edits. They are tried one after the other, and none is made before somebody accepts them."""
     command = ProposeEdits(
@@ -211,16 +207,14 @@ def propose(
         at=datetime.now(UTC),
         dry_run=dry_run,
     )
-    receipt = _handled(container, command, body.reason)
-    return ProposalMade.model_validate(settled(response, receipt))
+    return ProposalMade.model_validate(commands.handle(command, body.reason).answer)
 
 
 @router.post("/runs/{run_id}/select-bad-clusters/proposals", status_code=201, dependencies=reads)
 def propose_remedies(
     run_id: str,
     connection: Read,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     limits: Annotated[Thresholds, Depends(thresholds)],
     heuristics: Annotated[list[Heuristic] | None, Query(description="All of them if none is named.")] = None,
     body: RemediesRequest | None = None,
@@ -241,7 +235,7 @@ def propose_remedies(
         at=datetime.now(UTC),
         dry_run=dry_run,
     )
-    return ProposalMade.model_validate(settled(response, _handled(container, command, given.reason)))
+    return ProposalMade.model_validate(commands.handle(command, given.reason).answer)
 
 
 @router.get("/runs/{run_id}/proposals", dependencies=reads)
@@ -278,8 +272,7 @@ def get_proposal(
 @router.post("/proposals/{proposal_id}/accept")
 def accept_proposal(
     proposal_id: str,
-    response: Response,
-    container: ContainerDep,
+    commands: CommandsDep,
     body: AcceptRequest | None = None,
     force: Force = False,
     dry_run: DryRun = False,
@@ -292,21 +285,13 @@ def accept_proposal(
     command = AcceptProposal(
         proposal_id=proposal_id, only=wanted.only, reason=wanted.reason, force=force, dry_run=dry_run
     )
-    receipt = _handled(container, command, wanted.reason)
-    answer = settled(response, receipt)
-    edit_id = receipt.position if answer["edits_made"] else None
-    return ProposalDecision.model_validate({**answer, "edit_id": edit_id})
+    receipt = commands.handle(command, wanted.reason)
+    edit_id = receipt.position if receipt.answer["edits_made"] else None
+    return ProposalDecision.model_validate({**receipt.answer, "edit_id": edit_id})
 
 
 @router.post("/proposals/{proposal_id}/reject")
-def reject_proposal(
-    proposal_id: str, body: RejectRequest, response: Response, container: ContainerDep
-) -> ProposalDecision:
+def reject_proposal(proposal_id: str, body: RejectRequest, commands: CommandsDep) -> ProposalDecision:
     """Decide against it. It stays to be read, with the reason."""
-    receipt = _handled(container, RejectProposal(proposal_id=proposal_id, reason=body.reason), body.reason)
-    return ProposalDecision.model_validate(settled(response, receipt))
-
-
-def _handled(container: Container, command: object, reason: str | None) -> Receipt:
-    context.set(replace(context.get(), reason=reason))
-    return container.waiting_bus.handle(command)
+    command = RejectProposal(proposal_id=proposal_id, reason=body.reason)
+    return ProposalDecision.model_validate(commands.handle(command, body.reason).answer)

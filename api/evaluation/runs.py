@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.bootstrap import MEDIA_TYPES, Container, plot
 from api.deps import (
+    Commands,
+    CommandsDep,
     ContainerDep,
     OperationResponse,
     Read,
     found,
-    settled,
     show_if_ended,
     wait_for_position,
 )
@@ -179,7 +180,7 @@ class ResultResponse(BaseModel):
 
 
 @router.post("/runs", status_code=202)
-def create_run(body: EvaluationRequest, response: Response, container: ContainerDep) -> EvaluationRequested:
+def create_run(body: EvaluationRequest, commands: CommandsDep) -> EvaluationRequested:
     """Ask about every case of a test set. The work goes on after the answer."""
     command = RequestEvaluation(
         template_id=body.template_id,
@@ -190,11 +191,12 @@ def create_run(body: EvaluationRequest, response: Response, container: Container
         at=datetime.now(UTC),
         parameters=body.given(),
     )
-    return requested(response, settled(response, container.waiting_bus.handle(command)))
+    return requested(commands, command)
 
 
-def requested(response: Response, answer: dict[str, Any]) -> EvaluationRequested:
-    response.headers["Location"] = f"/api/evaluation/runs/{answer['evaluation_run_id']}"
+def requested(commands: Commands, command: object) -> EvaluationRequested:
+    answer = commands.handle(command).answer
+    commands.headers["Location"] = f"/api/evaluation/runs/{answer['evaluation_run_id']}"
     return EvaluationRequested.model_validate(answer)
 
 
@@ -293,20 +295,18 @@ def _with_text(row: dict[str, Any], text: str | None) -> dict[str, Any]:
 
 
 @router.post("/runs/{evaluation_run_id}/cancel", status_code=202)
-def cancel_run(evaluation_run_id: RunId, response: Response, container: ContainerDep) -> OperationResponse:
+def cancel_run(evaluation_run_id: RunId, commands: CommandsDep) -> OperationResponse:
     """Ask a run to stop. It ends within seconds, with what was answered."""
     command = CancelEvaluation(evaluation_run_id=evaluation_run_id)
-    answer = settled(response, container.waiting_bus.handle(command))
+    answer = commands.handle(command).answer
     return OperationResponse(status=answer["status"], data=answer)
 
 
 @router.post("/runs/{evaluation_run_id}/resume", status_code=202)
-def resume_run(
-    evaluation_run_id: RunId, body: Execution, response: Response, container: ContainerDep
-) -> EvaluationRequested:
+def resume_run(evaluation_run_id: RunId, body: Execution, commands: CommandsDep) -> EvaluationRequested:
     """Go on with a run that failed or was cancelled: with the cases that have no answer or an error."""
     command = ResumeEvaluation(evaluation_run_id=evaluation_run_id, parameters=body.given())
-    return requested(response, settled(response, container.waiting_bus.handle(command)))
+    return requested(commands, command)
 
 
 @router.get(

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import ContainerDep, OperationResponse, Read, found, settled, wait_for_position
+from api.deps import CommandsDep, ContainerDep, OperationResponse, Read, found, wait_for_position
 from api.evaluation.runs import EvaluationRequested, Execution, RunId, requested
 from api.paging import Limit, Page, PaginatedResponse, page_of
 from api.queries import Word
 from commands.evaluation import AdoptSuggestion, DiscardSuggestion, EvaluateSuggestion, RequestSuggestion
 from commands.evaluation.reading import draft_of
 from commands.evaluation.suggesting import EXAMPLES_PER_LABEL
-from domain.base import Invalid, context
+from domain.base import Invalid
 from domain.evaluation import Suggestion
 from projections import evaluation as read
 
@@ -110,17 +109,15 @@ class DiscardRequest(BaseModel):
 
 
 @router.post("/runs/{evaluation_run_id}/suggest", status_code=202)
-def suggest(
-    evaluation_run_id: RunId, body: SuggestionRequest, response: Response, container: ContainerDep
-) -> SuggestionRequested:
+def suggest(evaluation_run_id: RunId, body: SuggestionRequest, commands: CommandsDep) -> SuggestionRequested:
     """Ask what would have done better. The draft changes nothing before somebody adopts it."""
     if body.pool_version is not None and body.pool is None:
         raise Invalid("pool_version: name the test set as well (pool)")
     command = RequestSuggestion(
         evaluation_run_id=evaluation_run_id, at=datetime.now(UTC), **body.model_dump()
     )
-    answer = settled(response, container.waiting_bus.handle(command))
-    response.headers["Location"] = f"/api/evaluation/suggestions/{answer['suggestion_id']}"
+    answer = commands.handle(command).answer
+    commands.headers["Location"] = f"/api/evaluation/suggestions/{answer['suggestion_id']}"
     return SuggestionRequested.model_validate(answer)
 
 
@@ -170,34 +167,28 @@ def _draft(container: ContainerDep, suggestion_id: str) -> dict[str, Any]:
 
 @router.post("/suggestions/{suggestion_id}/evaluate", status_code=202)
 def evaluate_suggestion(
-    suggestion_id: SuggestionId, body: Execution, response: Response, container: ContainerDep
+    suggestion_id: SuggestionId, body: Execution, commands: CommandsDep
 ) -> EvaluationRequested:
     """Try the draft: the same model on the same cases as the run that it was made for."""
     command = EvaluateSuggestion(suggestion_id=suggestion_id, at=datetime.now(UTC), parameters=body.given())
-    return requested(response, settled(response, container.waiting_bus.handle(command)))
+    return requested(commands, command)
 
 
 @router.post("/suggestions/{suggestion_id}/adopt")
 def adopt_suggestion(
-    suggestion_id: SuggestionId, body: AdoptRequest, response: Response, container: ContainerDep
+    suggestion_id: SuggestionId, body: AdoptRequest, commands: CommandsDep
 ) -> OperationResponse:
     """Make the draft the next version of its template. 409 for one that was not evaluated, unless forced."""
-    _because(body.reason)
     command = AdoptSuggestion(suggestion_id=suggestion_id, force=body.force, reason=body.reason)
-    answer = settled(response, container.waiting_bus.handle(command))
+    answer = commands.handle(command, body.reason).answer
     return OperationResponse(status="adopted", data=answer)
 
 
 @router.post("/suggestions/{suggestion_id}/discard")
 def discard_suggestion(
-    suggestion_id: SuggestionId, body: DiscardRequest, response: Response, container: ContainerDep
+    suggestion_id: SuggestionId, body: DiscardRequest, commands: CommandsDep
 ) -> OperationResponse:
     """Decide against a suggestion. It stays to be read."""
-    _because(body.reason)
     command = DiscardSuggestion(suggestion_id=suggestion_id, reason=body.reason)
-    answer = settled(response, container.waiting_bus.handle(command))
+    answer = commands.handle(command, body.reason).answer
     return OperationResponse(status="discarded", data=answer)
-
-
-def _because(reason: str | None) -> None:
-    context.set(replace(context.get(), reason=reason))

@@ -8,11 +8,11 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.bootstrap import keep_upload, read_cases
-from api.deps import DATASET, ContainerDep, Read, found, settled, wait_for_position
+from api.deps import DATASET, Commands, CommandsDep, ContainerDep, Read, found, wait_for_position
 from api.limits import limit_uploads
 from api.paging import Limit, Page, PaginatedResponse, page_of
 from api.queries import Filters, Word, meant
@@ -99,9 +99,7 @@ class CaseResponse(BaseModel):
 
 
 @router.post("/test-sets", status_code=201)
-def create_test_set(
-    body: TestSetRequest, response: Response, container: ContainerDep, seen: NowDep
-) -> TestSetFrozen:
+def create_test_set(body: TestSetRequest, commands: CommandsDep, seen: NowDep) -> TestSetFrozen:
     """Freeze labelled queries as the next version of a test set, or its first."""
     check_name(body.test_set)
     filters = body.filters
@@ -121,14 +119,14 @@ def create_test_set(
         description=body.description,
         rejected=rejected,
     )
-    return _frozen(response, settled(response, container.waiting_bus.handle(command)))
+    return _frozen(commands, command)
 
 
 @router.post("/test-sets/upload", status_code=201, dependencies=[Depends(limit_uploads)])
 def upload_test_set(
     request: Request,
-    response: Response,
     container: ContainerDep,
+    commands: CommandsDep,
     file: Annotated[UploadFile, File(description="JSONL, JSON, CSV, TSV or Parquet, gzip or plain.")],
     test_set: Annotated[str, Form(max_length=64)],
     description: Annotated[str | None, Form(max_length=2_000)] = None,
@@ -159,11 +157,12 @@ def upload_test_set(
         description=description,
         rejected=rejected,
     )
-    return _frozen(response, settled(response, container.waiting_bus.handle(command)))
+    return _frozen(commands, command)
 
 
-def _frozen(response: Response, answer: dict[str, Any]) -> TestSetFrozen:
-    response.headers["Location"] = f"/api/evaluation/test-sets/{answer['test_set']}"
+def _frozen(commands: Commands, command: FreezeTestSet) -> TestSetFrozen:
+    answer = commands.handle(command).answer
+    commands.headers["Location"] = f"/api/evaluation/test-sets/{answer['test_set']}"
     return TestSetFrozen.model_validate(answer)
 
 

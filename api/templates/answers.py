@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Path, Query, Response
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict
 
 from adapters.bootstrap import Container
 from adapters.templates import write_template
-from api.deps import settled
-from commands.ports import Receipt
-from domain.base import context
+from api.deps import Commands
 from domain.templates import Template, TemplateContent
 
 TemplateId = Annotated[str, Path(max_length=128)]
@@ -133,15 +130,9 @@ class MigrationResponse(BaseModel):
     results_undecided: int
 
 
-def handled(container: Container, command: object, reason: str | None) -> Receipt:
-    context.set(replace(context.get(), reason=reason))
-    return container.waiting_bus.handle(command)
-
-
-def answered(container: Container, response: Response, receipt: Receipt) -> TemplateDetail:
-    """The version that the command has made, whether or not the read models show it already."""
-    answer = settled(response, receipt)
-    response.headers["ETag"] = f'"{answer["template_hash"]}"'
+def answered(container: Container, commands: Commands, answer: Mapping[str, Any]) -> TemplateDetail:
+    """The version that a command has made, whether or not the read models show it already."""
+    commands.headers["ETag"] = f'"{answer["template_hash"]}"'
     template = container.store.load(Template, answer["template_id"])
     version = template.current
     return detail(

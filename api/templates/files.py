@@ -8,11 +8,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Query, Response, UploadFile
 
-from adapters.bootstrap import Container
 from adapters.templates import MOST_BYTES, read_template, write_template
-from api.deps import ContainerDep, OperationResponse, settled
-from api.templates.answers import LARGEST, Reason, TemplateId, handled
-from commands.ports import Receipt
+from api.deps import Commands, CommandsDep, ContainerDep, OperationResponse
+from api.templates.answers import LARGEST, Reason, TemplateId
 from commands.templates import PutTemplate
 from domain.base import DomainError, Invalid, context
 from domain.templates import Template
@@ -48,8 +46,7 @@ def export_template(
 
 @router.post("/sync")
 def sync_templates(
-    container: ContainerDep,
-    response: Response,
+    commands: CommandsDep,
     files: Annotated[list[UploadFile], File(description="A template each, as YAML.")],
     reason: Reason = None,
 ) -> OperationResponse:
@@ -60,7 +57,7 @@ def sync_templates(
     rejected: list[dict[str, Any]] = []
     for index, file in enumerate(files):
         try:
-            receipt = _sync(container, index, file, reason)
+            answer = _sync(commands, index, file, reason)
         except DomainError as error:
             wrong = error.details or [{"detail": error.message}]
             rejected += [
@@ -68,14 +65,14 @@ def sync_templates(
                 for one in wrong
             ]
         else:
-            taken.append({"file": file.filename, **settled(response, receipt)})
+            taken.append({"file": file.filename, **answer})
     counted = Counter(one["status"] for one in taken)
     counts = {status: counted[status] for status in ("created", "updated", "unchanged")}
     status = "synced" if not rejected else "partly" if taken else "rejected"
     return OperationResponse(status=status, data={"templates": taken, **counts, "rejected": rejected})
 
 
-def _sync(container: Container, index: int, file: UploadFile, reason: str | None) -> Receipt:
+def _sync(commands: Commands, index: int, file: UploadFile, reason: str | None) -> dict[str, Any]:
     """Each file is a command of its own, and has an idempotency key of its own."""
     body = file.file.read(MOST_BYTES + 1)
     try:
@@ -90,6 +87,6 @@ def _sync(container: Container, index: int, file: UploadFile, reason: str | None
     )
     token = context.set(replace(now, idempotency_key=key, request_hash=digest(body).hex()))
     try:
-        return handled(container, command, reason)
+        return commands.handle(command, reason).answer
     finally:
         context.reset(token)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 from adapters.templates import TemplateFile, read_template
-from api.deps import ContainerDep, OperationResponse, Read, settled
+from api.deps import CommandsDep, ContainerDep, OperationResponse, Read
 from api.templates.answers import (
     LARGEST,
     LabelModel,
@@ -20,7 +20,6 @@ from api.templates.answers import (
     TemplateDetail,
     TemplateId,
     answered,
-    handled,
 )
 from commands.templates import (
     DeleteTemplate,
@@ -108,7 +107,9 @@ class MigrateRequest(BaseModel):
 
 
 @router.post("", status_code=201, responses={200: {"model": TemplateDetail, "description": "It was there"}})
-def put_template(body: TemplateCreateRequest, response: Response, container: ContainerDep) -> TemplateDetail:
+def put_template(
+    body: TemplateCreateRequest, response: Response, container: ContainerDep, commands: CommandsDep
+) -> TemplateDetail:
     """Create a template, or write the next version of the one that has this id or name. Nothing is lost by
     it: all versions can be read and come back by a rollback. What says the same as before changes nothing.
     """
@@ -120,16 +121,16 @@ def put_template(body: TemplateCreateRequest, response: Response, container: Con
         source="yaml" if file else "db",
         template_id=body.template_id or (file.template_id if file else None),
     )
-    receipt = handled(container, command, body.reason)
-    if receipt.answer["status"] != "created":
+    answer = commands.handle(command, body.reason).answer
+    if answer["status"] != "created":
         response.status_code = 200
-    response.headers["Location"] = f"/api/templates/{receipt.answer['template_id']}"
-    return answered(container, response, receipt)
+    commands.headers["Location"] = f"/api/templates/{answer['template_id']}"
+    return answered(container, commands, answer)
 
 
 @router.put("/{template_id}")
 def revise_template(
-    template_id: TemplateId, body: TemplateUpdateRequest, response: Response, container: ContainerDep
+    template_id: TemplateId, body: TemplateUpdateRequest, container: ContainerDep, commands: CommandsDep
 ) -> TemplateDetail:
     """Write the next version of what you have seen; 412 with the present hash where it is another by now."""
     file = _file(body)
@@ -140,33 +141,33 @@ def revise_template(
         template_hash=body.template_hash,
         source="yaml" if file else "db",
     )
-    return answered(container, response, handled(container, command, body.reason))
+    return answered(container, commands, commands.handle(command, body.reason).answer)
 
 
 @router.delete("/{template_id}")
 def delete_template(
-    template_id: TemplateId, response: Response, container: ContainerDep, reason: Reason = None
+    template_id: TemplateId, commands: CommandsDep, reason: Reason = None
 ) -> OperationResponse:
     """Offer it no more. Its versions stay to be read, and a rollback or a POST brings it back."""
-    answer = settled(response, handled(container, DeleteTemplate(template_id=template_id), reason))
+    answer = commands.handle(DeleteTemplate(template_id=template_id), reason).answer
     return OperationResponse(status="deleted", data=answer)
 
 
 @router.post("/{template_id}/rollback")
 def roll_back_template(
-    template_id: TemplateId, body: RollbackRequest, response: Response, container: ContainerDep
+    template_id: TemplateId, body: RollbackRequest, container: ContainerDep, commands: CommandsDep
 ) -> TemplateDetail:
     """Say again, as a new version, what an older one said."""
     command = RollBackTemplate(template_id=template_id, number=body.number, template_hash=body.template_hash)
-    return answered(container, response, handled(container, command, body.reason))
+    return answered(container, commands, commands.handle(command, body.reason).answer)
 
 
 @router.post("/{template_id}/labels/migrate")
 def migrate_labels(
     template_id: TemplateId,
     body: MigrateRequest,
-    response: Response,
     container: ContainerDep,
+    commands: CommandsDep,
     connection: Read,
 ) -> MigrationResponse:
     """Rename, merge, split or retire labels, as a new version by which old results can still be read."""
@@ -176,9 +177,8 @@ def migrate_labels(
         template_hash=body.template_hash,
         dry_run=body.dry_run,
     )
-    receipt = handled(container, command, body.reason)
-    response.headers["ETag"] = f'"{receipt.answer["template_hash"]}"'
-    answer = settled(response, receipt)
+    answer = commands.handle(command, body.reason).answer
+    commands.headers["ETag"] = f'"{answer["template_hash"]}"'
     results = _results(container.store.load(Template, template_id), answer, connection)
     undecided = sum(many for label, many in results.items() if label in answer["undecided"])
     counted = {"results": results, "results_undecided": undecided}

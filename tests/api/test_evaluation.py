@@ -230,6 +230,22 @@ def test_a_prompt_without_a_name_or_without_categories_is_refused(
     assert api.get("/api/prompts").json() == before
 
 
+def test_what_is_not_there_is_called_a_prompt(api: TestClient) -> None:
+    upload(api, "newest")
+    for refused in (
+        api.put("/api/prompts/nope", json={"template": "{ticket}"}),
+        api.delete("/api/prompts/nope"),
+        api.post("/api/runs", json={"prompt_id": "nope"}),
+    ):
+        assert (refused.status_code, refused.json()["detail"]) == (404, "there is no prompt 'nope'")
+    gone = prompt(api, categories=["ORDER", "REFUND"])
+    api.delete(f"/api/prompts/{gone}")
+    refused = api.post("/api/runs", json={"prompt_id": gone})
+    assert (refused.status_code, f"prompt {gone!r} was deleted" in refused.json()["detail"]) == (404, True)
+    misnamed = api.post("/api/prompts", json={"id": "a b", "name": "x", "template": "{ticket}"})
+    assert (misnamed.status_code, misnamed.json()["detail"].split(":")[0]) == (422, "id 'a b'")
+
+
 def test_a_run_in_the_words_of_prompts(api: TestClient, made: Installation) -> None:
     prompt_id = prompt(api, categories=["ORDER", "REFUND"])
     upload(api, prompt_id)
@@ -276,3 +292,6 @@ def test_a_run_in_the_words_of_prompts(api: TestClient, made: Installation) -> N
     assert (uncounted.status_code, "category_stats.OTHER" in uncounted.json()["detail"]) == (422, True)
     spoilt = api.post("/api/suggest", json={**body, "metrics": {"correct": "2"}})
     assert (spoilt.status_code, "metrics.correct" in spoilt.json()["detail"]) == (422, True)
+    silent = api.post("/api/suggest", json={**body, "prompt_template": "Label this."})
+    assert silent.json()["errors"][0]["pointer"] == "/prompt_template"
+    assert silent.json()["detail"].startswith("prompt_template: it lacks {ticket}")
