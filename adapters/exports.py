@@ -4,30 +4,49 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
-COLUMNS = (
-    "query_id",
-    "conversation_id",
-    "dataset",
-    "model",
-    "language",
-    "timestamp",
-    "query_text",
-    "cluster_id",
-    "cluster_title",
-    "confidence",
-    "label",
-    "domain",
-    "metadata",
-)
-METADATA = COLUMNS.index("metadata")
-TEXT = COLUMNS.index("query_text")
+Kind = Literal["text", "int32", "int64", "float", "time", "json"]
+Columns = Mapping[str, Kind]
+"""Of each row in this order. `json`: what is JSON already, as text."""
+
+QUERIES: Columns = {
+    "query_id": "int64",
+    "conversation_id": "text",
+    "dataset": "text",
+    "model": "text",
+    "language": "text",
+    "timestamp": "time",
+    "query_text": "text",
+    "cluster_id": "int32",
+    "cluster_title": "text",
+    "confidence": "float",
+    "label": "text",
+    "domain": "text",
+    "metadata": "json",
+}
+
+CLASSIFICATIONS: Columns = {
+    "query_id": "int64",
+    "conversation_id": "text",
+    "dataset": "text",
+    "query_text": "text",
+    "label": "text",
+    "current_label": "text",
+    "confidence": "float",
+    "reasoning": "text",
+    "error": "text",
+    "classification_run_id": "text",
+    "template_id": "text",
+    "template_number": "int32",
+    "model": "text",
+}
+"""`label` as it was given, and what has become of it in the newest version of the template."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is run as a formula by a spreadsheet."""
@@ -40,11 +59,11 @@ Row = Sequence[Any]
 Batches = Iterable[Sequence[Row]]
 
 
-def _csv(batches: Batches) -> Iterator[bytes]:
+def _csv(columns: Columns, batches: Batches) -> Iterator[bytes]:
     """RFC 4180, UTF-8. Text that a spreadsheet would run gets an apostrophe before it."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     for batch in batches:
         writer.writerows([_cell(value) for value in row] for row in batch)
         yield _taken(buffer)
@@ -64,40 +83,44 @@ def _taken(buffer: io.StringIO) -> bytes:
     return text.encode()
 
 
-def _json(batches: Batches) -> Iterator[bytes]:
+def _json(columns: Columns, batches: Batches) -> Iterator[bytes]:
     """One array."""
     before = b"[\n"
-    for batch in filter(None, batches):
-        yield before + b",\n".join(_object(row) for row in batch)
+    for rows in _objects(columns, batches):
+        yield before + b",\n".join(rows)
         before = b",\n"
     yield b"\n]\n" if before == b",\n" else b"[]\n"
 
 
-def _jsonl(batches: Batches) -> Iterator[bytes]:
-    for batch in batches:
-        yield b"".join(_object(row) + b"\n" for row in batch)
+def _jsonl(columns: Columns, batches: Batches) -> Iterator[bytes]:
+    for rows in _objects(columns, batches):
+        yield b"".join(row + b"\n" for row in rows)
 
 
-def _object(row: Row) -> bytes:
-    """Metadata is JSON already."""
-    values = dict(zip(COLUMNS, row, strict=True))
-    values["metadata"] = orjson.Fragment(row[METADATA])
-    return orjson.dumps(values)
+def _objects(columns: Columns, batches: Batches) -> Iterator[list[bytes]]:
+    """Batches that have rows, each row as an object."""
+    encoded = [name for name, kind in columns.items() if kind == "json"]
+    for batch in filter(None, batches):
+        rows = [dict(zip(columns, row, strict=True)) for row in batch]
+        for name in encoded:
+            for values in rows:
+                values[name] = orjson.Fragment(values[name])
+        yield [orjson.dumps(values) for values in rows]
 
 
-def _parquet(batches: Batches) -> Iterator[bytes]:
-    """Row groups, each sent when it is written; metadata as the text of a JSON object."""
+def _parquet(columns: Columns, batches: Batches) -> Iterator[bytes]:
+    """Row groups, each sent when it is written; what is JSON as its text."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    kinds = {"query_id": pa.int64(), "cluster_id": pa.int32(), "confidence": pa.float32()}
-    kinds["timestamp"] = pa.timestamp("us", tz="UTC")
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+    kinds = {"int32": pa.int32(), "int64": pa.int64(), "float": pa.float32()}
+    kinds["time"] = pa.timestamp("us", tz="UTC")
+    schema = pa.schema([(name, kinds.get(kind, pa.string())) for name, kind in columns.items()])
     sink = _Sink()
     with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
         for rows in _groups(batches):
-            columns = zip(*rows, strict=True)
-            arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
+            by_column = zip(*rows, strict=True)
+            arrays = [pa.array(values, kind) for values, kind in zip(by_column, schema.types, strict=True)]
             writer.write_table(pa.table(arrays, schema=schema), row_group_size=len(rows))
             yield sink.take()
     yield sink.take()
@@ -108,7 +131,7 @@ def _groups(batches: Batches) -> Iterator[list[Row]]:
     characters = 0
     for batch in batches:
         rows += batch
-        characters += sum(len(row[TEXT]) + len(row[METADATA]) for row in batch)
+        characters += sum(len(value) for row in batch for value in row if isinstance(value, str))
         if len(rows) >= GROUP_ROWS or characters >= GROUP_CHARACTERS:
             yield rows
             rows, characters = [], 0
@@ -143,7 +166,7 @@ class _Sink(io.RawIOBase):
 @dataclass(frozen=True)
 class FileFormat:
     media_type: str
-    encode: Callable[[Batches], Iterator[bytes]]
+    encode: Callable[[Columns, Batches], Iterator[bytes]]
 
 
 FORMATS = {

@@ -1,10 +1,10 @@
-"""Queries with their clusters as a file, streamed from the database."""
+"""Rows of the database as a file, streamed; among them queries with their clusters."""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -13,10 +13,11 @@ import anyio
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from adapters.bootstrap import Container
-from adapters.exports import FORMATS
+from adapters.exports import FORMATS, QUERIES, Batches, Columns
 from api.deps import ContainerDep, found, wait_for_position
 from api.queries import Filters, Word, meant
 from api.search import reading
@@ -63,11 +64,13 @@ class ExportResponse(BaseModel):
 
 
 @dataclass(frozen=True)
-class Opened:
-    """What is known of a file before its first byte."""
+class Sheet:
+    """What is known of a file before its first byte, and rows that are read while it is sent."""
 
     name: str
     headers: dict[str, str]
+    columns: Columns
+    rows: Batches
 
 
 @dataclass(frozen=True)
@@ -87,15 +90,19 @@ def export(params: Annotated[ExportParams, Query()], seen: SeenDep, request: Req
     With `as_of` the address names the position: the file is the same whenever it is fetched.
     """
     chosen = _chosen(seen, params)
-    asked = params.model_dump(mode="json", exclude_none=True)
-    if seen.position is not None:
-        asked["as_of"] = seen.position
+    moment = {} if seen.position is None else {"as_of": seen.position}
     return ExportResponse(
-        download_url=f"{request.scope.get('root_path', '')}/api/export/download?{urlencode(asked)}",
+        download_url=address(request, "/api/export/download", params, **moment),
         format=params.format,
         row_count=count_queries(seen.connection, chosen.where),
         position=seen.reached,
     )
+
+
+def address(request: Request, path: str, params: BaseModel, **more: object) -> str:
+    """Of a file, as who asked finds it."""
+    asked = {**params.model_dump(mode="json", exclude_none=True), **more}
+    return f"{request.scope.get('root_path', '')}{path}?{urlencode(asked)}"
 
 
 @router.get("/download", dependencies=reads, response_class=StreamingResponse, responses=FILES)
@@ -107,40 +114,14 @@ def download(
     In CSV a text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return has an apostrophe before it,
     so that no spreadsheet runs it.
     """
-    body = _body(container, params, moment)
-    opened: Opened = next(body)
-    headers = {
-        "Content-Disposition": f'attachment; filename="{opened.name}"',
-        **opened.headers,
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-    }
-    return StreamingResponse(_sent(body), media_type=FORMATS[params.format].media_type, headers=headers)
 
+    def sheet(connection: Connection) -> Sheet:
+        seen = Seen(container, connection, moment)
+        chosen = _chosen(seen, params)
+        rows = read.export_rows(connection, chosen.where, chosen.past, chosen.summary_run_id)
+        return Sheet(chosen.name, seen.headers, QUERIES, rows)
 
-def _body(container: Container, params: ExportParams, moment: int | None) -> Generator[Any, None, None]:
-    """First `Opened`, then the bytes, all by one statement; a generator: closing it lets go of all."""
-    if not _slots.acquire(blocking=False):
-        raise Unavailable(f"{AT_ONCE} downloads are under way; try again when one has ended")
-    try:
-        with reading(container) as connection:
-            seen = Seen(container, connection, moment)
-            chosen = _chosen(seen, params)
-            yield Opened(f"{_safe(chosen.name)}.{params.format}", seen.headers)
-            rows = read.export_rows(connection, chosen.where, chosen.past, chosen.summary_run_id)
-            yield from FORMATS[params.format].encode(rows)
-    finally:
-        _slots.release()
-
-
-async def _sent(body: Generator[Any, None, None]) -> AsyncIterator[bytes]:
-    """A reader that goes away in the middle ends the cursor at once."""
-    try:
-        async for chunk in iterate_in_threadpool(body):
-            yield chunk
-    finally:
-        with anyio.CancelScope(shield=True):
-            await run_in_threadpool(body.close)
+    return as_file(container, params.format, sheet)
 
 
 def _chosen(seen: Seen, params: ExportParams) -> Chosen:
@@ -156,6 +137,46 @@ def _chosen(seen: Seen, params: ExportParams) -> Chosen:
     name = str(params.dataset)
     found(read.has_dataset(seen.connection, name) or None, f"data set {name!r}")
     return Chosen(where, name)
+
+
+def as_file(
+    container: Container, file_format: FormatName, sheet: Callable[[Connection], Sheet]
+) -> StreamingResponse:
+    """What `sheet` finds by a connection that is open until the last row was sent, or the reader is gone."""
+    body = _body(container, file_format, sheet)
+    found: Sheet = next(body)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{_safe(found.name)}.{file_format}"',
+        **found.headers,
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+    return StreamingResponse(_sent(body), media_type=FORMATS[file_format].media_type, headers=headers)
+
+
+def _body(
+    container: Container, file_format: FormatName, sheet: Callable[[Connection], Sheet]
+) -> Generator[Any, None, None]:
+    """First the sheet, then the bytes, all by one statement; a generator: closing it lets go of all."""
+    if not _slots.acquire(blocking=False):
+        raise Unavailable(f"{AT_ONCE} downloads are under way; try again when one has ended")
+    try:
+        with reading(container) as connection:
+            found = sheet(connection)
+            yield found
+            yield from FORMATS[file_format].encode(found.columns, found.rows)
+    finally:
+        _slots.release()
+
+
+async def _sent(body: Generator[Any, None, None]) -> AsyncIterator[bytes]:
+    """A reader that goes away in the middle ends the cursor at once."""
+    try:
+        async for chunk in iterate_in_threadpool(body):
+            yield chunk
+    finally:
+        with anyio.CancelScope(shield=True):
+            await run_in_threadpool(body.close)
 
 
 def _safe(name: str) -> str:

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from api.classification import reports, results, runs
+from api.classification import exporting, reports, results, runs
 
 router = APIRouter(prefix="/api/classification", tags=["classification"])
-for module in (runs, results, reports):
+for module in (runs, results, exporting, reports):
     router.include_router(module.router)

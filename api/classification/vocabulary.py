@@ -23,7 +23,7 @@ UNDECIDED = "(undecided)"
 class Labels:
     """What the places of labels of a run are called."""
 
-    def __init__(self, container: Container, run: dict[str, Any], vocabulary: str) -> None:
+    def __init__(self, container: Container, run: dict[str, Any], vocabulary: str = "original") -> None:
         self.names: list[str] = run["labels"]
         if vocabulary == "current":
             template = container.store.load(Template, run["template_id"])

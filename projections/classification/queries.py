@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -26,6 +26,9 @@ from projections.datasets import queries
 from projections.queries.filters import QueryFilter, narrowed
 
 Kind = Literal["labelled", "failed", "all"]
+
+AT_ONCE = 500
+"""Rows of a file that are in memory at a time."""
 
 
 def list_runs(
@@ -108,6 +111,18 @@ def list_results(
     if after is not None:
         statement = statement.where(results.c.query_id > after)
     return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def export_results(connection: Connection, where: ResultFilter) -> Iterator[Sequence[Any]]:
+    """Batches of rows in order of query id, by a cursor of the server.
+
+    Each: query_id, conversation_id, dataset, query_text, label (its place), confidence, reasoning, error.
+    """
+    columns = [queries.c[name] for name in ("query_id", "conversation_id", "dataset", "query_text")]
+    columns += [results.c[name] for name in ("label", "confidence", "reasoning", "error")]
+    statement = _meant(select(*columns), where).order_by(results.c.query_id)
+    with connection.execute(statement, execution_options={"yield_per": AT_ONCE}) as rows:
+        yield from rows.partitions()
 
 
 def count_results(connection: Connection, where: ResultFilter) -> int:

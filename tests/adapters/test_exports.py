@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from adapters import exports
-from adapters.exports import COLUMNS, FORMATS
+from adapters.exports import CLASSIFICATIONS, FORMATS, QUERIES
 
 AT = datetime(2024, 2, 29, 23, 59, 58, 123456, tzinfo=UTC)
 PLAIN = (7, "c7", "default", "gpt", None, AT, "hello", -1, None, 0.25, "x", None, '{"a": [1, "é"]}')
@@ -24,7 +24,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 
 def written(name: str, *batches: Sequence[Any]) -> bytes:
-    return b"".join(FORMATS[name].encode(batches))
+    return b"".join(FORMATS[name].encode(QUERIES, batches))
 
 
 def row_with(text: str) -> tuple[Any, ...]:
@@ -38,7 +38,7 @@ def read_csv(data: bytes) -> list[list[str]]:
 @given(st.lists(st.lists(texts, max_size=3), max_size=4))
 def test_csv_is_read_as_it_was_written(batches: list[list[str]]) -> None:
     lines = read_csv(written("csv", *[[row_with(text) for text in batch] for batch in batches]))
-    assert lines[0] == list(COLUMNS)
+    assert lines[0] == list(QUERIES)
     assert [line[6].removeprefix("'") for line in lines[1:]] == [
         text.removeprefix("'") for batch in batches for text in batch
     ]
@@ -49,7 +49,7 @@ def test_csv_is_read_as_it_was_written(batches: list[list[str]]) -> None:
 def test_a_spreadsheet_is_given_no_formula(first: str) -> None:
     text = f"{first}cmd|' /C calc'!A0"
     row = (7, text, text, text, text, AT, text, -1, text, -0.5, text, text, "{}")
-    cells = dict(zip(COLUMNS, read_csv(written("csv", [row]))[1], strict=True))
+    cells = dict(zip(QUERIES, read_csv(written("csv", [row]))[1], strict=True))
     kept = {
         name: cells.pop(name) for name in ("query_id", "timestamp", "cluster_id", "confidence", "metadata")
     }
@@ -78,9 +78,9 @@ def test_json_is_one_array_of_objects(batches: list[list[str]]) -> None:
 
 def test_json_keeps_numbers_nothing_and_metadata() -> None:
     (one,) = json.loads(written("json", [PLAIN]))
-    assert list(one) == list(COLUMNS)
+    assert list(one) == list(QUERIES)
     assert one == {
-        **dict(zip(COLUMNS, PLAIN, strict=True)),
+        **dict(zip(QUERIES, PLAIN, strict=True)),
         "timestamp": AT.isoformat(),
         "metadata": {"a": [1, "é"]},
     }
@@ -94,7 +94,7 @@ def test_parquet_has_types_and_row_groups(monkeypatch: pytest.MonkeyPatch) -> No
     assert [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)] == [8, 4]
     table = file.read()
     assert table.column("query_text").to_pylist() == [f"text {number}" for number in range(12)]
-    assert table.slice(0, 1).to_pylist()[0] == dict(zip(COLUMNS, row_with("text 0"), strict=True))
+    assert table.slice(0, 1).to_pylist()[0] == dict(zip(QUERIES, row_with("text 0"), strict=True))
     assert str(table.schema.field("timestamp").type) == "timestamp[us, tz=UTC]"
 
 
@@ -117,6 +117,19 @@ def test_a_file_may_have_no_rows(name: str) -> None:
     assert read[name]() == []
 
 
+def test_classifications_keep_what_is_not_there() -> None:
+    row = (7, "c7", "default", "hello", None, None, None, None, "no label", "run", "topics", 2, "local/x")
+    expected = dict(zip(CLASSIFICATIONS, row, strict=True))
+    written_by = {name: b"".join(FORMATS[name].encode(CLASSIFICATIONS, [[row]])) for name in FORMATS}
+    assert json.loads(written_by["json"]) == [json.loads(written_by["jsonl"])] == [expected]
+    table = parquet.read_table(io.BytesIO(written_by["parquet"]))
+    assert table.to_pylist() == [expected]
+    assert str(table.schema.field("confidence").type) == "float"
+    header, line = read_csv(written_by["csv"])
+    assert header == list(CLASSIFICATIONS)
+    assert line == ["" if value is None else str(value) for value in row]
+
+
 def test_bytes_come_while_rows_are_read() -> None:
     """Nothing is held back until the end, whatever the format: 1,000,000 rows must not be in memory."""
     taken = []
@@ -128,6 +141,6 @@ def test_bytes_come_while_rows_are_read() -> None:
 
     for name in ("csv", "json", "jsonl"):
         taken.clear()
-        chunks = FORMATS[name].encode(batches())
+        chunks = FORMATS[name].encode(QUERIES, batches())
         assert next(chunks)
         assert taken == [0]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from commands.ports import Labelled
 from tests import classifying
 from tests.browsing import Installation, cluster, conversation, load, project
 from tests.classifying import Scripted
@@ -195,6 +199,91 @@ def test_another_clustering_run_can_be_named(classified: Classified, made: Insta
     assert classified.api.get(f"{RUNS}/{run_id}/stats").json()["cluster_distribution"] == {}
 
 
+def exported(classified: Classified, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    promised = classified.get("/export", format="jsonl", **params)
+    answer = classified.api.get(promised["download_url"])
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-event-position"] == str(promised["position"])
+    rows = [json.loads(line) for line in answer.text.splitlines()]
+    assert len(rows) == promised["row_count"]
+    return rows
+
+
+def test_results_are_a_file(classified: Classified) -> None:
+    rows = exported(classified)
+    assert [row["query_id"] for row in rows] == classified.ids
+    made = classified.made.rows[classified.ids[0]]
+    assert rows[0] == {
+        "query_id": classified.ids[0],
+        "conversation_id": made["conversation_id"],
+        "dataset": "classified",
+        "query_text": made["query"],
+        "label": "refund",
+        "current_label": "refund",
+        "confidence": pytest.approx(0.9),
+        "reasoning": "It is refund.",
+        "error": None,
+        "classification_run_id": classified.run_id,
+        "template_id": "topics",
+        "template_number": 1,
+        "model": "local/nearest",
+    }
+    by_label = expected(classified)
+    for label, places in by_label.items():
+        found = exported(classified, label=label)
+        assert [classified.ids.index(row["query_id"]) for row in found] == places
+    assert len(exported(classified, query="please")) == 6
+    assert exported(classified, kind="failed") == []
+    named = classified.api.get(f"{classified.path}/export/download").headers["content-disposition"]
+    assert named == f'attachment; filename="{classified.run_id}.csv"'
+
+
+def test_a_file_has_labels_as_given_and_as_they_are_now_and_errors(
+    api: TestClient, made: Installation
+) -> None:
+    ids = load(made, "migrated", [conversation(n, n % 3) for n in range(12)])
+    classifying.template(made.container, "moving")
+    project(made.container)
+    body = {"template_id": "moving", "filters": {"dataset": "migrated"}}
+    run_id = api.post(RUNS, json=body).json()["classification_run_id"]
+    broken = Scripted(broken={made.rows[ids[2]]["query"]})
+    classifying.work(made.container, run_id, broken)
+    project(made.container)
+    changes = [
+        {"kind": "rename", "from": "refund", "to": "money back"},
+        {"kind": "retire", "from": "other"},
+    ]
+    moved = api.post("/api/templates/moving/labels/migrate", json={"changes": changes})
+    assert moved.status_code == 200, moved.text
+    project(made.container)
+    answer = api.get(f"{RUNS}/{run_id}/export/download", params={"format": "csv"})
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert {(row["label"], row["current_label"]) for row in rows} == {
+        ("refund", "money back"),
+        ("other", "(undecided)"),
+        ("", ""),
+    }
+    (failed,) = [row for row in rows if row["error"]]
+    assert (failed["query_id"], failed["error"]) == (str(ids[2]), "the answer was no label")
+
+
+def test_cells_of_a_file_run_nowhere(api: TestClient, made: Installation) -> None:
+    bad = "=HYPERLINK(1) refund"
+    one = conversation(700, 0)
+    turns = [{"role": "user", "content": bad}]
+    load(made, "cells", [type(one)(**{**vars(one), "query": bad, "turns": turns})])
+    classifying.template(made.container, "risky", ("@SUM(A1)", "refund"))
+    project(made.container)
+    run_id = api.post(RUNS, json={"template_id": "risky", "filters": {"dataset": "cells"}}).json()[
+        "classification_run_id"
+    ]
+    classifying.work(made.container, run_id, Scripted(answers={bad: Labelled(0, "@SUM(A1)", 0.5, "-1")}))
+    project(made.container)
+    (row,) = csv.DictReader(io.StringIO(api.get(f"{RUNS}/{run_id}/export/download").text, newline=""))
+    cells = [row[name] for name in ("query_text", "label", "current_label", "reasoning")]
+    assert cells == [f"'{bad}", "'@SUM(A1)", "'@SUM(A1)", "'-1"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
@@ -220,11 +309,14 @@ def test_what_is_no_run(classified: Classified, body: dict[str, Any], status: in
 
 def test_what_is_not_there(classified: Classified) -> None:
     api, path = classified.api, classified.path
-    for one in ("", "/status", "/stats", "/results", "/pivot", "/labels/refund", "/clusters/0"):
+    for one in ("", "/status", "/stats", "/results", "/pivot", "/labels/refund", "/clusters/0", "/export"):
         assert api.get(f"{RUNS}/nothing{one}").status_code == 404
     assert api.post(f"{RUNS}/nothing/cancel").status_code == 404
     assert api.post(f"{RUNS}/nothing/resume").status_code == 404
     assert "no label 'nothing'" in api.get(f"{path}/labels/nothing").json()["detail"]
+    assert "no label 'nothing'" in api.get(f"{path}/export/download?label=nothing").json()["detail"]
+    assert api.get(f"{RUNS}/nothing/export/download").status_code == 404
+    assert api.get(f"{path}/export", params={"format": "xls"}).status_code == 422
     assert "no cluster 77" in api.get(f"{path}/clusters/77").json()["detail"]
     assert api.get(f"{path}/results", params={"cursor": "x"}).status_code == 422
     assert api.get(f"{path}/pivot", params={"as_of": 10**12}).status_code == 422
