@@ -7,11 +7,14 @@ from urllib.parse import quote
 
 import typer
 
-from cli.client import Client, Failed
+from cli.client import Answer, Client
 from cli.clustering import NEGATIVE_IDS, AsOf
 from cli.datasets import Dataset
+from cli.files import STREAM, FileFormat, Output, write
+from cli.language_models import Concurrency, Rpm, Tokens, named
 from cli.output import fields, note, one_line
 from cli.session import Session, Timeout, Wait, add
+from cli.work import completed, follow
 
 PATH = "/api/classification/runs"
 LOCAL = "local/nearest"
@@ -19,9 +22,6 @@ LOCAL = "local/nearest"
 RunId = Annotated[
     str, typer.Argument(metavar="RUN_ID", help="A classification run; `lmsys classify runs list` has them.")
 ]
-Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls of the model at a time.")]
-Rpm = Annotated[int | None, typer.Option(min=1, help="Calls of the model per minute at most.")]
-Tokens = Annotated[int | None, typer.Option(min=1, help="Tokens that the run may use in all.")]
 ClusterIds = Annotated[
     list[int] | None, typer.Option("--cluster", help="Of this cluster of it; may be repeated.")
 ]
@@ -51,6 +51,7 @@ def add_to(group: typer.Typer) -> None:
     add(runs, stats, "stats")
     add(runs, results, "results", context_settings=NEGATIVE_IDS)
     add(runs, pivot, "pivot")
+    add(runs, export, "export")
     add(runs, ingest, "ingest")
 
 
@@ -98,14 +99,10 @@ def create(
         "seed": seed,
         "limit": limit,
     }
-    provider, slash, name = model.partition("/")
-    if not (provider and slash and name):
-        raise typer.BadParameter(f"--model {model}: write provider/model, for example {LOCAL}")
     body = {
         "template_id": template_id,
         "template_hash": template_hash,
-        "provider": provider,
-        "model": name,
+        **named(model, LOCAL),
         "alias": alias,
         "filters": {name: value for name, value in filters.items() if value is not None},
         "execution": {"mode": "batch" if batch else "sync", **_execution(concurrency, rpm, tokens)},
@@ -119,31 +116,28 @@ def _execution(concurrency: int | None, rpm: int | None, tokens: int | None) -> 
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _followed(session: Session, started: dict[str, Any], wait: bool, timeout: float | None) -> None:
-    found = started["classification_run_id"]
-    if not wait:
-        session.text(started, found)
-        return
-    done = wait_for_run(session.client, found, timeout)
-    session.text(done, found)
+def _followed(session: Session, started: Answer, wait: bool, timeout: float | None) -> None:
+    follow(session, started, started["classification_run_id"], wait, timeout, _wait_for_run, _tell)
+
+
+def _wait_for_run(client: Client, run_id: str, timeout: float | None) -> Answer:
+    path = _path(run_id)
+    client.wait(run_id, lambda: client.get(f"{path}/status"), timeout, f"lmsys classify runs status {run_id}")
+    done = client.get(path)
+    why = next(iter(done.get("latest_errors") or ()), None)
+    further = f"to go on with it: lmsys classify runs resume {run_id}"
+    return completed(done, f"classification run {run_id}", why, details=[further])
+
+
+def _tell(done: Answer) -> None:
     labelled, failed = done["processed_queries"] - done["error_count"], done["error_count"]
     note(f"{labelled:,} queries labelled by {done['provider']}/{done['model']}")
     if failed:
-        note(f"{failed:,} failed: lmsys classify runs show {found}")
+        note(f"{failed:,} failed: lmsys classify runs show {done['classification_run_id']}")
 
 
-def wait_for_run(client: Client, run_id: str, timeout: float | None) -> dict[str, Any]:
-    """The run when it has ended. Raises Failed when it has failed or was cancelled."""
-    path = f"{PATH}/{run_id}"
-    client.wait(run_id, lambda: client.get(f"{path}/status"), timeout, f"lmsys classify runs status {run_id}")
-    done = client.get(path)
-    if done["status"] == "completed":
-        return done
-    why = done.get("latest_errors") or ["the server does not say why"]
-    what = "was cancelled" if done["status"] == "cancelled" else f"failed: {why[0]}"
-    raise Failed(
-        f"classification run {run_id} {what}", [f"to go on with it: lmsys classify runs resume {run_id}"]
-    )
+def _path(run_id: str) -> str:
+    return f"{PATH}/{quote(run_id, safe='')}"
 
 
 def list_runs(
@@ -162,7 +156,7 @@ def list_runs(
 
 def show(session: Session, run_id: RunId) -> None:
     """How a run was made, what it took, and its latest errors."""
-    run = session.client.get(f"{PATH}/{run_id}")
+    run = session.client.get(_path(run_id))
     hidden = ("labels", "latest_errors", "metrics", "filters", "execution", "parameters")
     about = {name: value for name, value in run.items() if name not in hidden}
     about |= {name: run["metrics"][name] for name in run["metrics"]}
@@ -176,7 +170,7 @@ def show(session: Session, run_id: RunId) -> None:
 
 def status(session: Session, run_id: RunId) -> None:
     """How far a run is."""
-    answer = session.client.get(f"{PATH}/{run_id}/status")
+    answer = session.client.get(f"{_path(run_id)}/status")
     columns = ["run_id", "status", "processed", "total", "errors"]
     session.table(answer, columns, [fields(answer, columns)])
 
@@ -192,13 +186,13 @@ def resume(
 ) -> None:
     """Go on with a run that failed, was cancelled, or has errors. What has a label is not asked again."""
     body = {"execution": _execution(concurrency, rpm, tokens)}
-    started = session.client.post(f"{PATH}/{run_id}/resume", body)
+    started = session.client.post(f"{_path(run_id)}/resume", body)
     _followed(session, started, wait and started["mode"] != "batch", timeout)
 
 
 def cancel(session: Session, run_id: RunId) -> None:
     """Ask for no more. What is under way is still recorded."""
-    answer = session.client.post(f"{PATH}/{run_id}/cancel")
+    answer = session.client.post(f"{_path(run_id)}/cancel")
     session.text(answer, answer["status"])
 
 
@@ -212,7 +206,7 @@ def stats(
 ) -> None:
     """How many queries got each label."""
     params = {"truth": truth, "vocabulary": "current" if current else None}
-    answer = session.client.get(f"{PATH}/{run_id}/stats", params)
+    answer = session.client.get(f"{_path(run_id)}/stats", params)
     total = answer["query_count"] or 1
     rows = [[label, many, round(many / total, 4)] for label, many in answer["label_distribution"].items()]
     session.table(answer, ["label", "queries", "share"], [list(row) for row in rows])
@@ -237,10 +231,10 @@ def results(
     if cluster_id is not None:
         if label is not None or failed:
             raise typer.BadParameter("--cluster goes with neither --label nor --failed")
-        path, params = f"{PATH}/{run_id}/clusters/{cluster_id}", {"search": search, "as_of": as_of}
+        path, params = f"{_path(run_id)}/clusters/{cluster_id}", {"search": search, "as_of": as_of}
         params["clustering_run_id"] = clustering
     else:
-        path, params = f"{PATH}/{run_id}/results", {"label": label, "query": search}
+        path, params = f"{_path(run_id)}/results", {"label": label, "query": search}
         params["kind"] = "failed" if failed else None
     params["vocabulary"] = "current" if current else None
     answer = session.client.pages(path, limit or 50, params)
@@ -265,7 +259,7 @@ def pivot(
     """Which labels the queries of each cluster got, the most frequent first."""
     params = {"clustering_run_id": clustering, "as_of": as_of}
     params["vocabulary"] = "current" if current else None
-    answer = session.client.get(f"{PATH}/{run_id}/pivot", params)
+    answer = session.client.get(f"{_path(run_id)}/pivot", params)
     rows = [_pivot_row(one, top) for one in answer["clusters_to_labels"]]
     session.table(answer, ["cluster_id", "queries", "purity", "labels"], rows)
     if answer["outside"]:
@@ -279,6 +273,20 @@ def _pivot_row(one: dict[str, Any], top: int) -> list[object]:
     return [one["cluster_id"], total, counts[0][1] / total, shown]
 
 
+def export(
+    session: Session,
+    run_id: RunId,
+    label: Annotated[str | None, typer.Option(help="Only those that were given this label.")] = None,
+    search: Search = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that have an error instead.")] = False,
+    file_format: FileFormat = "csv",
+    output: Output = STREAM,
+) -> None:
+    """Write queries with their labels into a file. With --json and no file: where it can be fetched."""
+    asked = {"format": file_format, "label": label, "query": search, "kind": "failed" if failed else None}
+    write(session, session.client.get(f"{_path(run_id)}/export", asked, endless=True), output)
+
+
 def ingest(
     session: Session,
     run_id: RunId,
@@ -287,5 +295,5 @@ def ingest(
     ],
 ) -> None:
     """Take results out of a provider's output file."""
-    answer = session.client.post(f"{PATH}/{quote(run_id, safe='')}/ingest", {"output_path": path})
+    answer = session.client.post(f"{_path(run_id)}/ingest", {"output_path": path})
     session.text(answer, answer["data"]["ingest_id"])

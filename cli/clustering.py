@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from cli.client import Client, Failed
+from cli.client import Client
 from cli.datasets import BatchSize, Dataset, Model, Provider, UseChroma
+from cli.files import STREAM, FileFormat, Output, write
 from cli.output import fields, note, one_line, print_json, print_json_line, print_table
 from cli.session import Session, Timeout, Wait, add
+from cli.work import completed, follow
 
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A clustering run; `lmsys runs` lists them.")]
 Description = Annotated[str | None, typer.Option(help="What this run is for.")]
@@ -167,13 +167,7 @@ def _parameter(given: str) -> tuple[str, Any]:
 
 def _start(session: Session, word: str, body: dict[str, Any], wait: bool, timeout: float | None) -> None:
     started = session.client.post(f"/api/clustering/{word}", body)
-    run_id = started["run_id"]
-    if not wait:
-        session.text(started, run_id)
-        return
-    run = wait_for_run(session.client, run_id, timeout)
-    session.text(run, run_id)
-    tell_run(run)
+    follow(session, started, started["run_id"], wait, timeout, wait_for_run, tell_run)
 
 
 def wait_for_run(client: Client, run_id: str, timeout: float | None) -> dict[str, Any]:
@@ -181,11 +175,7 @@ def wait_for_run(client: Client, run_id: str, timeout: float | None) -> dict[str
     path = f"/api/clustering/runs/{run_id}"
     client.wait(run_id, lambda: client.get(f"{path}/status"), timeout, "lmsys runs")
     run = client.get(path)
-    if run["status"] == "failed":
-        raise Failed(
-            f"run {run_id} failed: {'; '.join(run.get('latest_errors') or ['the server does not say why'])}"
-        )
-    return run
+    return completed(run, f"run {run_id}", "; ".join(run.get("latest_errors") or []))
 
 
 def tell_run(run: dict[str, Any]) -> None:
@@ -342,8 +332,8 @@ def export(
     session: Session,
     run_id: Annotated[str | None, typer.Argument(metavar="RUN_ID", help="A clustering run.")] = None,
     dataset: Annotated[str | None, typer.Option(help="In its place: a data set as a whole.")] = None,
-    file_format: Annotated[str, typer.Option("--format", help="csv, json, jsonl or parquet.")] = "csv",
-    output: Annotated[Path, typer.Option("--output", "-o", help="A file, or `-` for stdout.")] = Path("-"),
+    file_format: FileFormat = "csv",
+    output: Output = STREAM,
     alias: Alias = None,
     summary_run_id: SummaryRunId = None,
     as_of: AsOf = None,
@@ -353,24 +343,4 @@ def export(
         raise typer.BadParameter("give a RUN_ID or --dataset, one of them")
     titles = {"alias": alias, "summary_run_id": summary_run_id}
     asked = {"run_id": run_id, "dataset": dataset, "format": file_format, **titles, "as_of": as_of}
-    answer = session.client.get("/api/export", asked, endless=True)
-    if str(output) != "-":
-        _download(session.client, answer["download_url"], output)
-        note(f"{answer['row_count']:,} rows in {output}")
-    elif not session.json:
-        session.client.download(answer["download_url"], sys.stdout.buffer)
-    if session.json:
-        print_json(answer if str(output) == "-" else {**answer, "output": str(output)})
-
-
-def _download(client: Client, url: str, output: Path) -> None:
-    """The file is there when it is whole, not before."""
-    part = output.with_name(f"{output.name}.part")
-    try:
-        with part.open("wb") as target:
-            client.download(url, target)
-        part.replace(output)
-    except OSError as error:
-        raise Failed(f"{output} cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write(session, session.client.get("/api/export", asked, endless=True), output)

@@ -11,8 +11,10 @@ import typer
 from typer.core import TyperGroup
 
 from cli.client import ApiError, Client, Failed
-from cli.output import fields, note, one_line, print_json, print_table, progress
+from cli.files import STREAM, upload
+from cli.output import fields, note, one_line, print_json, print_table
 from cli.session import Session, Timeout, Wait, add
+from cli.work import completed
 
 SHOWN_ERRORS = 10
 
@@ -106,7 +108,7 @@ def load(
         "embed_batch_size": embed_batch_size,
     }
     if file is not None:
-        job = upload(session.client, file, {**options, "description": description})
+        job = upload_conversations(session.client, file, {**options, "description": description})
     else:
         source = {"path": server_path, "hf_dataset": hf_dataset, "use_streaming": use_streaming}
         job = session.client.post("/api/datasets/load", {**options, **source})
@@ -117,16 +119,9 @@ def load(
     tell_load(session, done)
 
 
-def upload(client: Client, file: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Stream a file to the API; returns the job that loads it."""
-    path = "/api/datasets/upload"
-    if str(file) == "-":
-        with progress("upload of stdin") as told:
-            return client.upload(path, "stdin", sys.stdin.buffer, options, told)
-    if file.is_dir() or not file.exists():
-        raise typer.BadParameter(f"there is no file {file}")
-    with file.open("rb") as opened, progress(f"upload of {file.name}") as told:
-        return client.upload(path, file.name, opened, options, told)
+def upload_conversations(client: Client, file: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """The job that loads them."""
+    return upload(client, "/api/datasets/upload", file, options)
 
 
 def wait_for_load(client: Client, job_id: str, timeout: float | None, *, embeds: bool) -> dict[str, Any]:
@@ -181,7 +176,7 @@ def backfill(
         return
     done = wait_for_job(session.client, job["job_id"], "embedding", timeout)
     session.text(done, f"{done['processed'] or 0:,} queries embedded")
-    _raise_failure(done)
+    _check(done)
 
 
 def clear(
@@ -254,7 +249,7 @@ def erase(
 
 def _lines(file: Path, yes: bool) -> list[str]:
     """The ids in a file; blank lines say nothing."""
-    if str(file) == "-":
+    if file == STREAM:
         if not yes:
             raise typer.BadParameter("ids on stdin leave no way to ask: give --yes")
         text = sys.stdin.read()
@@ -314,12 +309,11 @@ def tell_load(session: Session, job: dict[str, Any]) -> None:
         note(f"  and {more:,} more")
     if job.get("rejected"):
         note(f"{job['rejected']:,} rows were left out")
-    _raise_failure(job)
+    _check(job)
     if job["embedding"]:
         note(f"{job['embedding']['processed'] or 0:,} queries embedded")
-        _raise_failure(job["embedding"])
+        _check(job["embedding"])
 
 
-def _raise_failure(job: dict[str, Any]) -> None:
-    if job["status"] == "failed":
-        raise Failed(f"job {job['job_id']} failed: {job.get('error') or 'the server does not say why'}")
+def _check(job: dict[str, Any]) -> None:
+    completed(job, f"job {job['job_id']}", job.get("error"))

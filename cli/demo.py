@@ -16,7 +16,7 @@ import typer
 from cli.client import Client, Failed
 from cli.clustering import show_clusters, tell_run, wait_for_run
 from cli.curation import show_history
-from cli.datasets import tell_load, upload, wait_for_load
+from cli.datasets import tell_load, upload_conversations, wait_for_load
 from cli.diff import summary
 from cli.output import note, one_line, print_json
 from cli.projections import differences, rebuild_of, verification_of
@@ -106,7 +106,7 @@ class Story:
         self.figures["run_id"] = run_id
 
     def _load(self, source: Path, dataset: str, limit: int | None) -> None:
-        job = upload(self._client, source, {"dataset": dataset, "limit": limit})
+        job = upload_conversations(self._client, source, {"dataset": dataset, "limit": limit})
         done = wait_for_load(self._client, job["job_id"], None, embeds=True)
         self.figures |= {name: done[name] for name in ("imported", "skipped", "rejected")}
         self.figures["rows_per_second"] = done["rate"]

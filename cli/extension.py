@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli.client import Client, Failed
+from cli.client import Answer, Client
 from cli.clustering import RunId
 from cli.curation.making import queries_in_words
 from cli.output import fields, note
 from cli.session import Session, Timeout, Wait, add
+from cli.work import completed
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,25 +43,17 @@ def extend(
         note(f"to see these: lmsys edit orphaned {run_id}")
 
 
-def wait_for_extension(
-    client: Client, run_id: str, extension_id: str, timeout: float | None
-) -> dict[str, Any]:
+def wait_for_extension(client: Client, run_id: str, extension_id: str, timeout: float | None) -> Answer:
     """The extension when it has ended. Raises Failed when it has failed."""
 
-    def read() -> dict[str, Any]:
+    def read() -> Answer:
         answer = client.get(f"/api/clustering/runs/{run_id}/extensions")
-        found: dict[str, Any] = next(
-            one for one in answer["extensions"] if one["extension_id"] == extension_id
-        )
+        found: Answer = next(one for one in answer["extensions"] if one["extension_id"] == extension_id)
         return found
 
     done = client.wait(extension_id, read, timeout, f"lmsys extensions {run_id}")
-    if done["status"] == "failed":
-        raise Failed(
-            f"the extension {extension_id} of run {run_id} failed: {done['error']}",
-            [f"{queries_in_words(done['added'])} had been added and stay; the next one goes on from there"],
-        )
-    return done
+    kept = f"{queries_in_words(done['added'])} had been added and stay; the next one goes on from there"
+    return completed(done, f"the extension {extension_id} of run {run_id}", done["error"], details=[kept])
 
 
 def extensions(session: Session, run_id: RunId) -> None:

@@ -8,9 +8,11 @@ from urllib.parse import quote
 
 import typer
 
-from cli.client import Answer, Client, Failed
+from cli.client import Answer, Client
+from cli.language_models import Concurrency, Rpm, named
 from cli.output import fields, note, one_line
 from cli.session import Session, Timeout, Wait, add
+from cli.work import completed, follow
 
 LOCAL = "local/agglomerative"
 
@@ -44,8 +46,8 @@ def merge_clusters(
     summary_run_id: Annotated[
         str | None, typer.Option(help="By the titles of this summary run, else by those that are shown.")
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls of the model at a time.")] = None,
-    rpm: Annotated[int | None, typer.Option(min=1, help="Calls of the model per minute at most.")] = None,
+    concurrency: Concurrency = None,
+    rpm: Rpm = None,
     resume: Annotated[
         str | None,
         typer.Option(metavar="HIERARCHY_RUN_ID", help="In place of a RUN_ID: go on with what this one left."),
@@ -56,13 +58,9 @@ def merge_clusters(
     """Arrange the clusters of a run under categories. Prints the id of the hierarchy."""
     if (run_id is None) == (resume is None):
         raise typer.BadParameter("give a RUN_ID or --resume HIERARCHY_RUN_ID, one of them")
-    provider, slash, name = model.partition("/")
-    if not (provider and slash and name):
-        raise typer.BadParameter(f"--model {model}: write provider/model, for example {LOCAL}")
     body = {
         "run_id": run_id,
-        "provider": provider,
-        "model": name,
+        **named(model, LOCAL),
         "target_levels": target_levels,
         "merge_ratio": merge_ratio,
         "neighborhood_size": neighborhood_size,
@@ -74,33 +72,22 @@ def merge_clusters(
         started = session.client.post(f"{_path(resume)}/resume", {})
     else:
         started = session.client.post("/api/hierarchy", body)
-    found = started["hierarchy_run_id"]
-    if not wait:
-        session.text(started, found)
-        return
-    done = wait_for_hierarchy(session.client, found, timeout)
-    session.text(done, found)
+    follow(session, started, started["hierarchy_run_id"], wait, timeout, _wait_for_hierarchy, _tell)
+
+
+def _wait_for_hierarchy(client: Client, hierarchy_run_id: str, timeout: float | None) -> Answer:
+    path = f"{_path(hierarchy_run_id)}/status"
+    done = client.wait(hierarchy_run_id, lambda: client.get(path), timeout, "lmsys hierarchies")
+    further = f"; --resume {hierarchy_run_id} goes on with it"
+    return completed(done, f"hierarchy {hierarchy_run_id}", done.get("error"), further)
+
+
+def _tell(done: Answer) -> None:
     if done["unanswered"]:
         note(
             f"{done['unanswered']:,} questions had no usable answer; what they were about was left as it was"
         )
-    note(f"to see it: lmsys show-hierarchy {found}")
-
-
-def wait_for_hierarchy(client: Client, hierarchy_run_id: str, timeout: float | None) -> Answer:
-    """Its status when it has ended. Raises Failed when it has failed."""
-    path = f"{_path(hierarchy_run_id)}/status"
-    done = client.wait(hierarchy_run_id, lambda: client.get(path), timeout, "lmsys hierarchies")
-    if done["status"] == "failed":
-        why = done.get("error") or "the server does not say why"
-        raise Failed(
-            f"hierarchy {hierarchy_run_id} failed: {why}; --resume {hierarchy_run_id} goes on with it"
-        )
-    if done["status"] == "cancelled":
-        raise Failed(
-            f"hierarchy {hierarchy_run_id} was cancelled; --resume {hierarchy_run_id} goes on with it"
-        )
-    return done
+    note(f"to see it: lmsys show-hierarchy {done['hierarchy_run_id']}")
 
 
 def cancel_hierarchy(session: Session, hierarchy_run_id: HierarchyId) -> None:

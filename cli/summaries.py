@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import Client, Failed
+from cli.client import Client
 from cli.clustering import NEGATIVE_IDS
 from cli.datasets import UseChroma
+from cli.language_models import Concurrency, Rpm, named
 from cli.output import fields, note, one_line
 from cli.session import Session, Timeout, Wait, add
+from cli.work import completed, follow
 
 LOCAL = "local/c-tf-idf"
 
@@ -46,8 +48,8 @@ def summarize(
     max_queries: Annotated[
         int | None, typer.Option(min=1, help="Queries of a cluster that are read.")
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls of the model at a time.")] = None,
-    rpm: Annotated[int | None, typer.Option(min=1, help="Calls of the model per minute at most.")] = None,
+    concurrency: Concurrency = None,
+    rpm: Rpm = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the random sample that a model sees.")] = None,
     show: Annotated[
         bool, typer.Option("--show/--no-show", help="Whether the titles become those that are shown.")
@@ -81,12 +83,7 @@ def summarize(
     else:
         started = start_summary(session.client, str(run_id), model, options)
     found = started["data"]["summary_run_id"]
-    if not wait:
-        session.text(started, found)
-        return
-    done = wait_for_summary(session.client, found, timeout)
-    session.text(done, found)
-    tell_summary(done)
+    follow(session, started, found, wait, timeout, wait_for_summary, tell_summary)
 
 
 def tell_summary(done: dict[str, Any]) -> None:
@@ -125,24 +122,15 @@ def cancel_summary(session: Session, summary_run_id: SummaryRunId) -> None:
 
 
 def start_summary(client: Client, run_id: str, model: str, options: dict[str, Any]) -> dict[str, Any]:
-    provider, slash, name = model.partition("/")
-    if not (provider and slash and name):
-        raise typer.BadParameter(f"--model {model}: write provider/model, for example {LOCAL}")
-    body = {"run_id": run_id, "provider": provider, "model": name, **options}
-    return client.post("/api/summaries", body)
+    return client.post("/api/summaries", {"run_id": run_id, **named(model, LOCAL), **options})
 
 
 def wait_for_summary(client: Client, summary_run_id: str, timeout: float | None) -> dict[str, Any]:
     """The summary run when it has ended. Raises Failed when it has failed or was cancelled."""
     path = f"/api/summaries/{summary_run_id}"
     done = client.wait(summary_run_id, lambda: client.get(path), timeout, "lmsys summaries")
-    if done["status"] == "failed":
-        raise Failed(
-            f"summary run {summary_run_id} failed: {done.get('error') or 'the server does not say why'}"
-        )
-    if done["status"] == "cancelled":
-        raise Failed(f"summary run {summary_run_id} was cancelled; --resume {summary_run_id} goes on with it")
-    return done
+    further = f"; --resume {summary_run_id} goes on with it" if done["status"] == "cancelled" else ""
+    return completed(done, f"summary run {summary_run_id}", done.get("error"), further)
 
 
 def summaries(

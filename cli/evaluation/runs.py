@@ -10,15 +10,14 @@ from urllib.parse import quote, urlencode
 import typer
 
 from cli.client import Answer, Client, Failed
+from cli.language_models import Concurrency, Rpm, Tokens
 from cli.output import fields, note, one_line, print_json, print_table
 from cli.session import Session, Timeout, Wait
+from cli.work import follow
 
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="An evaluation run; `lmsys evaluate runs` names them.")
 ]
-Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls of the model at a time.")]
-Rpm = Annotated[int | None, typer.Option(min=1, help="Calls of the model a minute at most.")]
-Tokens = Annotated[int | None, typer.Option(min=1, help="Tokens in all at most, in and out.")]
 WithLeaked = Annotated[
     bool, typer.Option("--with-leaked", help="Count also cases that are examples of the template.")
 ]
@@ -75,20 +74,17 @@ def run(
 
 def followed(session: Session, started: Answer, wait: bool, timeout: float | None) -> None:
     """Prints the run's id, and its figures where it is waited for."""
-    run_id = started["evaluation_run_id"]
-    if not wait:
-        session.text(started, run_id)
-        return
-    done = wait_for_run(session.client, run_id, timeout)
-    session.text(done, run_id)
-    if not session.json:
-        note(in_words(done))
+
+    def tell(done: Answer) -> None:
+        if not session.json:
+            note(in_words(done))
+
+    follow(session, started, started["evaluation_run_id"], wait, timeout, _wait_for_run, tell)
 
 
-def wait_for_run(client: Client, run_id: str, timeout: float | None) -> Answer:
-    """The run when it has ended. Raises Failed when it has failed or was cancelled."""
-    path = f"{PATH}/{quote(run_id, safe='')}"
-    done = client.wait(run_id, lambda: client.get(path), timeout, f"lmsys evaluate show {run_id}")
+def _wait_for_run(client: Client, run_id: str, timeout: float | None) -> Answer:
+    again = f"lmsys evaluate show {run_id}"
+    done = client.wait(run_id, lambda: _run(client, run_id), timeout, again)
     if done["status"] != "completed":
         why = done.get("error") or "it was asked to stop"
         kept = f"{done['answered']:,} of {done['cases']:,} cases are done"
@@ -196,7 +192,11 @@ def _interval(figures: Answer) -> Answer:
 
 
 def _run(client: Client, run_id: str) -> Answer:
-    return client.get(f"{PATH}/{quote(run_id, safe='')}")
+    return client.get(path_of(run_id))
+
+
+def path_of(run_id: str) -> str:
+    return f"{PATH}/{quote(run_id, safe='')}"
 
 
 def results(
@@ -209,7 +209,7 @@ def results(
 ) -> None:
     """The answers, case by case."""
     which = {"only": only.value if only else None, "expected": expected, "predicted": predicted}
-    answer = session.client.pages(f"{PATH}/{quote(run_id, safe='')}/results", limit, which)
+    answer = session.client.pages(f"{path_of(run_id)}/results", limit, which)
     columns = ["test_id", "expected", "predicted", "confidence", "leaked", "text", "error"]
     session.table(answer, columns, [fields(one, columns) for one in answer["items"]])
 
@@ -249,7 +249,7 @@ def plot(
     which = urlencode({"kind": kind.value, "format": file_format, "with_leaked": str(with_leaked).lower()})
     try:
         with out.open("wb") as target:
-            session.client.download(f"{PATH}/{quote(run_id, safe='')}/plot?{which}", target)
+            session.client.download(f"{path_of(run_id)}/plot?{which}", target)
     except OSError as error:
         raise typer.BadParameter(f"{out} cannot be written: {error.strerror or error}") from error
     except Failed:
@@ -308,7 +308,7 @@ def _points(share: float) -> str:
 
 def cancel(session: Session, run_id: RunId) -> None:
     """Ask a run to stop. It ends with what was answered."""
-    answer = session.client.post(f"{PATH}/{quote(run_id, safe='')}/cancel")
+    answer = session.client.post(f"{path_of(run_id)}/cancel")
     session.text(answer, f"{run_id} is asked to stop")
 
 
@@ -323,5 +323,5 @@ def resume(
 ) -> None:
     """Go on with a run that failed or was cancelled."""
     body: dict[str, Any] = {"concurrency": concurrency, "rpm": rpm, "tokens": tokens}
-    started = session.client.post(f"{PATH}/{quote(run_id, safe='')}/resume", body)
+    started = session.client.post(f"{path_of(run_id)}/resume", body)
     followed(session, started, wait, timeout)

@@ -7,11 +7,12 @@ from urllib.parse import quote
 
 import typer
 
-from cli.client import Answer, Failed
-from cli.evaluation.runs import PATH as RUNS
-from cli.evaluation.runs import Concurrency, Rpm, RunId, Tokens, followed
+from cli.client import Answer
+from cli.evaluation.runs import RunId, followed, path_of
+from cli.language_models import Concurrency, Rpm, Tokens
 from cli.output import fields, note, one_line, print_json, print_table
 from cli.session import Session, Timeout, Wait
+from cli.work import completed
 
 SuggestionId = Annotated[
     str, typer.Argument(metavar="SUGGESTION", help="`lmsys evaluate suggestions` names them.")
@@ -38,19 +39,21 @@ def suggest(
         "pool": pool,
         "pool_version": pool_version,
     }
-    started = session.client.post(f"{RUNS}/{quote(run_id, safe='')}/suggest", body)
+    started = session.client.post(f"{path_of(run_id)}/suggest", body)
     suggestion_id = started["suggestion_id"]
-    path = f"{PATH}/{quote(suggestion_id, safe='')}"
 
     def read() -> Answer:
-        found = session.client.get(path)
+        found = session.client.get(_path(suggestion_id))
         return {**found, "status": "completed"} if found["status"] == "draft" else found
 
     again = f"lmsys evaluate suggestion {suggestion_id}"
     done = session.client.wait(suggestion_id, read, timeout, again)
-    if done["status"] == "failed":
-        raise Failed(f"suggestion {suggestion_id} failed: {done['error']}")
+    completed(done, f"suggestion {suggestion_id}", done["error"])
     show_suggestion(session, suggestion_id)
+
+
+def _path(suggestion_id: str) -> str:
+    return f"{PATH}/{quote(suggestion_id, safe='')}"
 
 
 def list_suggestions(
@@ -66,7 +69,7 @@ def list_suggestions(
 
 def show_suggestion(session: Session, suggestion_id: SuggestionId) -> None:
     """A suggestion and its draft."""
-    found = session.client.get(f"{PATH}/{quote(suggestion_id, safe='')}")
+    found = session.client.get(_path(suggestion_id))
     if session.json:
         print_json(found)
         return
@@ -103,7 +106,7 @@ def try_draft(
 ) -> None:
     """Evaluate the draft on the cases that it was made for."""
     body = {"concurrency": concurrency, "rpm": rpm, "tokens": tokens}
-    path = f"{PATH}/{quote(suggestion_id, safe='')}/evaluate"
+    path = f"{_path(suggestion_id)}/evaluate"
     followed(session, session.client.post(path, body), wait, timeout)
 
 
@@ -114,7 +117,7 @@ def adopt(
     reason: Annotated[str | None, typer.Option(help="Why; it is kept with the decision.")] = None,
 ) -> None:
     """Make the draft the next version of its template."""
-    path = f"{PATH}/{quote(suggestion_id, safe='')}/adopt"
+    path = f"{_path(suggestion_id)}/adopt"
     answer = session.client.post(path, {"force": force, "reason": reason})
     data = answer["data"]
     session.text(answer, f"{data['template_id']} has version {data['template_number']}")
@@ -126,5 +129,5 @@ def discard(
     reason: Annotated[str, typer.Option(help="Why; it is kept with the decision.")],
 ) -> None:
     """Decide against a suggestion. It stays to be read."""
-    path = f"{PATH}/{quote(suggestion_id, safe='')}/discard"
+    path = f"{_path(suggestion_id)}/discard"
     session.text(session.client.post(path, {"reason": reason}), f"{suggestion_id} is discarded")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
 from cli.client import Answer
-from cli.output import fields, note, one_line, print_json, print_table, progress
+from cli.files import upload
+from cli.output import fields, note, one_line, print_json, print_table
 from cli.session import SHOWN_DETAILS, Session, add
 
 Name = Annotated[str, typer.Argument(metavar="TEST_SET", help="Its name.")]
@@ -56,18 +56,7 @@ def create(
         "seed": seed,
         "description": description,
     }
-    _told(session, _upload(session, file, form))
-
-
-def _upload(session: Session, file: Path, form: dict[str, Any]) -> Answer:
-    path = f"{PATH}/upload"
-    if str(file) == "-":
-        with progress("upload of stdin") as told:
-            return session.client.upload(path, "stdin", sys.stdin.buffer, form, told)
-    if file.is_dir() or not file.exists():
-        raise typer.BadParameter(f"there is no file {file}")
-    with file.open("rb") as opened, progress(f"upload of {file.name}") as told:
-        return session.client.upload(path, file.name, opened, form, told)
+    _told(session, upload(session.client, f"{PATH}/upload", file, form))
 
 
 def from_queries(

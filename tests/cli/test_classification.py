@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from tests.cli.conftest import Lmsys
-from tests.cli.stand_in import Api, page
+from tests.cli.stand_in import Api, Raw, page
 
 RUNS = "/api/classification/runs"
 ID = "classify-nearest-20251004-170442"
@@ -146,6 +147,22 @@ def test_clusters_are_crossed_with_labels(lmsys: Lmsys, api: Api) -> None:
     lines = [line.split() for line in told.stdout.splitlines()]
     assert lines[1:] == [["0", "4", "0.750", "refund", "3"], ["-1", "2", "1.000", "other", "2"]]
     assert "5 results are of queries that kmeans-1 does not have" in told.stderr
+
+
+def test_results_are_written_into_a_file(lmsys: Lmsys, api: Api, tmp_path: Path) -> None:
+    promised = {"download_url": "/api/there?format=csv", "format": "csv", "row_count": 1_200}
+    api.on("GET", f"{RUNS}/{ID}/export", promised)
+    api.on("GET", "/api/there", Raw(b"query_id\r\n7\r\n"))
+    assert lmsys("classify", "runs", "export", ID).stdout_bytes == b"query_id\r\n7\r\n"
+    assert api.asked[0].query == {"format": "csv"}
+    output = tmp_path / "out.parquet"
+    told = lmsys("classify", "runs", "export", ID, "--format", "parquet", "--failed", "-o", str(output))
+    assert (told.stdout, f"1,200 rows in {output}\n" in told.stderr) == ("", True)
+    assert api.asked[2].query == {"format": "parquet", "kind": "failed"}
+    assert output.read_bytes() == b"query_id\r\n7\r\n"
+    found = lmsys("classify", "runs", "export", ID, "--label", "refund", "--search", "please", "--json")
+    assert json.loads(found.stdout) == promised
+    assert api.asked[-1].query == {"format": "csv", "label": "refund", "query": "please"}
 
 
 def test_a_file_is_ingested(lmsys: Lmsys, api: Api) -> None:
