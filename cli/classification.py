@@ -11,7 +11,7 @@ from cli.client import Answer, Client
 from cli.clustering import NEGATIVE_IDS, AsOf
 from cli.datasets import Dataset
 from cli.files import STREAM, FileFormat, Output, write
-from cli.language_models import Concurrency, Rpm, Tokens, named
+from cli.language_models import Concurrency, Rpm, Tokens, bounds, named
 from cli.output import fields, note, one_line
 from cli.session import Session, Timeout, Wait, add
 from cli.work import completed, follow
@@ -105,15 +105,10 @@ def create(
         **named(model, LOCAL),
         "alias": alias,
         "filters": {name: value for name, value in filters.items() if value is not None},
-        "execution": {"mode": "batch" if batch else "sync", **_execution(concurrency, rpm, tokens)},
+        "execution": {"mode": "batch" if batch else "sync", **bounds(concurrency, rpm, tokens)},
     }
     started = session.client.post(PATH, body)
     _followed(session, started, wait and not batch, timeout)
-
-
-def _execution(concurrency: int | None, rpm: int | None, tokens: int | None) -> dict[str, int]:
-    given = {"concurrency": concurrency, "rpm": rpm, "tokens": tokens}
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def _followed(session: Session, started: Answer, wait: bool, timeout: float | None) -> None:
@@ -185,7 +180,7 @@ def resume(
     timeout: Timeout = None,
 ) -> None:
     """Go on with a run that failed, was cancelled, or has errors. What has a label is not asked again."""
-    body = {"execution": _execution(concurrency, rpm, tokens)}
+    body = {"execution": bounds(concurrency, rpm, tokens)}
     started = session.client.post(f"{_path(run_id)}/resume", body)
     _followed(session, started, wait and started["mode"] != "batch", timeout)
 

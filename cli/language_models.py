@@ -17,3 +17,9 @@ def named(model: str, example: str) -> dict[str, str]:
     if not (provider and slash and name):
         raise typer.BadParameter(f"--model {model}: write provider/model, for example {example}")
     return {"provider": provider, "model": name}
+
+
+def bounds(concurrency: int | None, rpm: int | None, tokens: int | None) -> dict[str, int]:
+    """Those that are given, as fields of a request."""
+    given = {"concurrency": concurrency, "rpm": rpm, "tokens": tokens}
+    return {name: value for name, value in given.items() if value is not None}

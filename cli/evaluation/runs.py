@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote, urlencode
 
 import typer
 
 from cli.client import Answer, Client, Failed
-from cli.language_models import Concurrency, Rpm, Tokens
+from cli.language_models import Concurrency, Rpm, Tokens, bounds
 from cli.output import fields, note, one_line, print_json, print_table
 from cli.session import Session, Timeout, Wait
 from cli.work import follow
@@ -65,9 +65,7 @@ def run(
         "test_set": test_set,
         "test_set_version": test_set_version,
         "model": model,
-        "concurrency": concurrency,
-        "rpm": rpm,
-        "tokens": tokens,
+        **bounds(concurrency, rpm, tokens),
     }
     followed(session, session.client.post(PATH, body), wait, timeout)
 
@@ -322,6 +320,5 @@ def resume(
     timeout: Timeout = None,
 ) -> None:
     """Go on with a run that failed or was cancelled."""
-    body: dict[str, Any] = {"concurrency": concurrency, "rpm": rpm, "tokens": tokens}
-    started = session.client.post(f"{path_of(run_id)}/resume", body)
+    started = session.client.post(f"{path_of(run_id)}/resume", bounds(concurrency, rpm, tokens))
     followed(session, started, wait, timeout)

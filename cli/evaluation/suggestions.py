@@ -9,7 +9,7 @@ import typer
 
 from cli.client import Answer
 from cli.evaluation.runs import RunId, followed, path_of
-from cli.language_models import Concurrency, Rpm, Tokens
+from cli.language_models import Concurrency, Rpm, Tokens, bounds
 from cli.output import fields, note, one_line, print_json, print_table
 from cli.session import Session, Timeout, Wait
 from cli.work import completed
@@ -105,9 +105,8 @@ def try_draft(
     timeout: Timeout = None,
 ) -> None:
     """Evaluate the draft on the cases that it was made for."""
-    body = {"concurrency": concurrency, "rpm": rpm, "tokens": tokens}
     path = f"{_path(suggestion_id)}/evaluate"
-    followed(session, session.client.post(path, body), wait, timeout)
+    followed(session, session.client.post(path, bounds(concurrency, rpm, tokens)), wait, timeout)
 
 
 def adopt(
