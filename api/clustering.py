@@ -5,23 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from adapters.bootstrap import Container
 from api.datasets import EmbeddingConfig, embedding_of
-from api.deps import (
-    DATASET,
-    Commands,
-    CommandsDep,
-    ContainerDep,
-    Read,
-    found,
-    show_if_ended,
-    wait_for_position,
-)
-from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
+from api.deps import DATASET, Commands, CommandsDep, ContainerDep, Read, found, reads, show_if_ended
+from api.paging import DeepPageDep, PageDep, PaginatedResponse
 from api.queries import QueryResponse
 from api.time_travel import SeenDep
 from api.time_travel import run_row as run_row
@@ -32,7 +23,6 @@ from projections.clustering import LiveRun
 from projections.measures import cohesion_of
 
 router = APIRouter(prefix="/api/clustering", tags=["clustering"])
-reads = [Depends(wait_for_position)]
 
 RunStatus = Literal["pending", "running", "completed", "failed"]
 Sort = Literal["size", "-size", "cluster_id", "-cluster_id", "title", "-title"]
@@ -183,17 +173,16 @@ def _request(
 @router.get("/runs", dependencies=reads)
 def list_runs(
     connection: Read,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     algorithm: Annotated[str | None, Query(max_length=40)] = None,
     status: RunStatus | None = None,
     dataset: Annotated[str | None, Query(max_length=64)] = None,
 ) -> PaginatedResponse[ClusteringRunSummary]:
     """Clustering runs, newest first."""
     rows, total = read.list_runs(
-        connection, limit, (page - 1) * limit, algorithm=algorithm, status=status, dataset=dataset
+        connection, page.limit, page.offset, algorithm=algorithm, status=status, dataset=dataset
     )
-    return PaginatedResponse[ClusteringRunSummary].model_validate(page_of(rows, total, page, limit))
+    return page.of(ClusteringRunSummary, rows, total)
 
 
 @router.get("/runs/{run_id}", dependencies=reads)
@@ -217,8 +206,7 @@ def get_run_status(run_id: str, connection: Read, container: ContainerDep) -> Cl
 def list_clusters(
     run_id: str,
     seen: SeenDep,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     include_examples: Annotated[int, Query(ge=0, le=100, description="Central queries of each.")] = 0,
     sort: Sort = "-size",
     summary_run_id: Annotated[str | None, Query(max_length=200)] = None,
@@ -227,9 +215,9 @@ def list_clusters(
     """The clusters of a run, the largest first, with the titles that are shown or one summary run's."""
     run = seen.run(run_id)
     chosen = run.summary_run(summary_run_id, alias)
-    rows, total = run.clusters(limit, (page - 1) * limit, sort=sort, summary_run_id=chosen)
+    rows, total = run.clusters(page.limit, page.offset, sort=sort, summary_run_id=chosen)
     items = cluster_responses(seen.connection, run_id, rows, include_examples, measured=seen.position is None)
-    return PaginatedResponse[ClusterSummaryResponse].model_validate(page_of(items, total, page, limit))
+    return page.of(ClusterSummaryResponse, items, total)
 
 
 @router.get("/runs/{run_id}/clusters/{cluster_id}", dependencies=reads)
@@ -237,9 +225,7 @@ def get_cluster(
     run_id: str,
     cluster_id: int,
     seen: SeenDep,
-    page: Page = 1,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    page: DeepPageDep,
     summary_run_id: Annotated[str | None, Query(max_length=200)] = None,
     alias: Annotated[str | None, Query(max_length=200)] = None,
 ) -> ClusterDetailResponse:
@@ -247,17 +233,15 @@ def get_cluster(
     run = seen.run(run_id)
     chosen = run.summary_run(summary_run_id, alias)
     row = found(run.cluster(cluster_id, chosen), f"cluster {cluster_id} in run {run_id}")
-    after = decode_cursor(cursor, int)[0] if cursor else None
-    offset = 0 if cursor else (page - 1) * limit
-    members = run.members(cluster_id, limit, offset, after)
+    members = run.members(cluster_id, page.limit, page.offset, page.after)
     items = [{**one, "id": one["query_id"], "confidence_score": one["confidence"]} for one in members]
-    following = encode_cursor(members[-1]["query_id"]) if len(members) == limit else None
+    following = page.cursor_behind(members, "query_id")
     return ClusterDetailResponse.model_validate(
         {
             "cluster": cluster_responses(seen.connection, run_id, [row], 10, measured=seen.position is None)[
                 0
             ],
-            "queries": page_of(items, run.count(cluster_id), page, limit, following),
+            "queries": page.of(ClusterMember, items, run.count(cluster_id), following),
         }
     )
 

@@ -22,11 +22,11 @@ from api.deps import (
     OperationResponse,
     Read,
     found,
+    reads,
     show_if_ended,
-    wait_for_position,
 )
 from api.limits import limit_uploads
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.paging import PageDep, PaginatedResponse
 from api.requests import request_hash
 from commands.datasets import ClearDataset, EraseConversation, RequestEmbedding, RequestLoad
 from commands.datasets import confirm_token as token_of
@@ -38,7 +38,6 @@ from projections import datasets as datasets_read
 from projections import jobs as jobs_read
 
 router = APIRouter(prefix="/api/datasets", tags=["datasets"])
-reads = [Depends(wait_for_position)]
 
 JobStatusName = Literal["pending", "running", "completed", "failed"]
 
@@ -174,10 +173,10 @@ def backfill(
 
 
 @router.get("", dependencies=reads)
-def list_datasets(connection: Read, page: Page = 1, limit: Limit = 50) -> PaginatedResponse[DatasetSummary]:
+def list_datasets(connection: Read, page: PageDep) -> PaginatedResponse[DatasetSummary]:
     """The data sets that there are."""
-    rows, total = datasets_read.list_datasets(connection, limit, (page - 1) * limit)
-    return PaginatedResponse[DatasetSummary].model_validate(page_of(rows, total, page, limit))
+    rows, total = datasets_read.list_datasets(connection, page.limit, page.offset)
+    return page.of(DatasetSummary, rows, total)
 
 
 @router.get("/status", dependencies=reads)

@@ -44,11 +44,19 @@ def wait_for_position(
         raise Unavailable(f"the read models have not reached position {min_position} yet; try again")
 
 
+reads = [Depends(wait_for_position)]
+"""What routes that read have as their `dependencies`."""
+
+
 def get_connection(container: ContainerDep) -> Iterator[Connection]:
     """No statement sees less than the one before it. One snapshot for all would find a read model empty that
     was swapped in meanwhile: names are looked up as they are now, rows as they were then."""
     with container.database.engine.connect() as connection:
         yield connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=True)
+
+
+reading = contextmanager(get_connection)
+"""A connection for no longer than needed: none is held while a provider embeds."""
 
 
 @contextmanager
@@ -59,7 +67,7 @@ def log_snapshot(container: Container) -> Iterator[Connection]:
 
 
 Read = Annotated[Connection, Depends(get_connection, scope="function")]
-"""A read-only connection. Routers that read carry `dependencies=[Depends(wait_for_position)]`."""
+"""A read-only connection."""
 
 Dataset = Annotated[str, Query(description="Name of the data set.", max_length=64)]
 DATASET = DEFAULT_DATASET

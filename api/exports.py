@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import anyio
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
@@ -18,9 +18,8 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from adapters.bootstrap import Container
 from adapters.exports import FORMATS, QUERIES, Batches, Columns
-from api.deps import ContainerDep, found, wait_for_position
+from api.deps import ContainerDep, found, reading, reads
 from api.queries import Filters, Word, meant
-from api.search import reading
 from api.time_travel import MomentDep, Seen, SeenDep
 from domain.base import Invalid, Unavailable
 from projections import exports as read
@@ -28,7 +27,6 @@ from projections.clustering import PastRun
 from projections.queries import QueryFilter, count_queries
 
 router = APIRouter(prefix="/api/export", tags=["exports"])
-reads = [Depends(wait_for_position)]
 
 AT_ONCE = 4
 """Downloads of this process: each holds a connection for as long as its reader takes."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.clustering import run_row
-from api.deps import CommandsDep, Read, wait_for_position
+from api.deps import CommandsDep, Read, reads
 from commands.extension import CONFIDENCE_FLOOR, RequestExtension
 from projections import clustering as read
 
 router = APIRouter(prefix="/api/clustering", tags=["clustering"])
-reads = [Depends(wait_for_position)]
 
 
 class ExtendRequest(BaseModel):

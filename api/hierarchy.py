@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from api.curation.edits import DryRun, EditResponse, Reasoned, edited
 from api.curation.history import EditHistoryRecord
-from api.deps import CommandsDep, ContainerDep, Read, found, show_if_ended, wait_for_position
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.deps import CommandsDep, ContainerDep, Read, found, reads, show_if_ended
+from api.paging import PageDep, PaginatedResponse
 from api.time_travel import Seen, SeenDep
 from commands.hierarchy import (
     AddCategory,
@@ -29,7 +29,6 @@ from domain.hierarchy.tree import MAX_LEVEL
 from projections import hierarchy as read
 
 router = APIRouter(prefix="/api/hierarchy", tags=["hierarchy"])
-reads = [Depends(wait_for_position)]
 
 HierarchyStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 NodeId = Annotated[int, Field(ge=0, lt=2**31)]
@@ -135,14 +134,13 @@ def arrange(body: HierarchyRequest, commands: CommandsDep) -> HierarchyStatusRes
 @router.get("", dependencies=reads)
 def list_hierarchies(
     connection: Read,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     run_id: Annotated[str | None, Query(max_length=200)] = None,
     status: HierarchyStatus | None = None,
 ) -> PaginatedResponse[HierarchyRunInfo]:
     """Hierarchies, newest first."""
-    rows, total = read.list_hierarchies(connection, limit, (page - 1) * limit, run_id=run_id, status=status)
-    return PaginatedResponse[HierarchyRunInfo].model_validate(page_of(rows, total, page, limit))
+    rows, total = read.list_hierarchies(connection, page.limit, page.offset, run_id=run_id, status=status)
+    return page.of(HierarchyRunInfo, rows, total)
 
 
 @router.get("/{hierarchy_run_id}", dependencies=reads)
@@ -206,12 +204,10 @@ def cancel_hierarchy(hierarchy_run_id: str, commands: CommandsDep) -> HierarchyS
 
 
 @router.get("/{hierarchy_run_id}/history", dependencies=reads)
-def get_history(
-    hierarchy_run_id: str, connection: Read, page: Page = 1, limit: Limit = 50
-) -> PaginatedResponse[TreeEditRecord]:
+def get_history(hierarchy_run_id: str, connection: Read, page: PageDep) -> PaginatedResponse[TreeEditRecord]:
     """Every edit of a hierarchy, newest first. They are undone as all edits are."""
     row = found(read.find_hierarchy(connection, hierarchy_run_id), f"hierarchy {hierarchy_run_id!r}")
-    rows, total = read.list_edits(connection, hierarchy_run_id, limit, (page - 1) * limit)
+    rows, total = read.list_edits(connection, hierarchy_run_id, page.limit, page.offset)
     items = [
         {
             **one,
@@ -221,7 +217,7 @@ def get_history(
         }
         for one in rows
     ]
-    return PaginatedResponse[TreeEditRecord].model_validate(page_of(items, total, page, limit))
+    return page.of(TreeEditRecord, items, total)
 
 
 # --- edits ---------------------------------------------------------------------------------------

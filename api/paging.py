@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
-from fastapi import Query
+from fastapi import Depends, Query
 from pydantic import BaseModel
 
 from domain.base import Invalid
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 Page = Annotated[int, Query(ge=1, le=1_000_000, description="Which page; the first is 1.")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="Items of a page.")]
@@ -32,7 +35,7 @@ class PaginatedResponse(BaseModel, Generic[T]):
 
 
 def page_of(
-    items: list[Any], total: int, page: int, limit: int, next_cursor: str | None = None
+    items: Sequence[object], total: int, page: int, limit: int, next_cursor: str | None = None
 ) -> dict[str, Any]:
     return {
         "items": items,
@@ -42,6 +45,42 @@ def page_of(
         "limit": limit,
         "next_cursor": next_cursor,
     }
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Which items of a list are asked for. `after`: the id of one to go on behind, in place of a page."""
+
+    page: int
+    limit: int
+    after: int | None = None
+
+    @property
+    def offset(self) -> int:
+        return 0 if self.after is not None else (self.page - 1) * self.limit
+
+    def of(
+        self, item: type[M], items: Sequence[object], total: int, next_cursor: str | None = None
+    ) -> PaginatedResponse[M]:
+        """The answer: so many items of `total`."""
+        page = page_of(items, total, self.page, self.limit, next_cursor)
+        return PaginatedResponse[item].model_validate(page)  # type: ignore[valid-type]
+
+    def cursor_behind(self, rows: Sequence[Mapping[str, Any]], key: str) -> str | None:
+        """Behind the last of these; None where they do not fill the page."""
+        return encode_cursor(rows[-1][key]) if len(rows) == self.limit else None
+
+
+async def get_page(page: Page = 1, limit: Limit = 50) -> Paging:
+    return Paging(page, limit)
+
+
+async def get_deep_page(page: Page = 1, limit: Limit = 50, cursor: Cursor = None) -> Paging:
+    return Paging(page, limit, decode_cursor(cursor, int)[0] if cursor else None)
+
+
+PageDep = Annotated[Paging, Depends(get_page)]
+DeepPageDep = Annotated[Paging, Depends(get_deep_page)]
 
 
 def encode_cursor(*key: object) -> str:

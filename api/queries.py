@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 from sqlalchemy import Connection
 
-from api.deps import ContainerDep, Read, found, wait_for_position
+from api.deps import ContainerDep, Read, found, reads
 from api.paging import PaginatedResponse, decode_cursor, encode_cursor, page_of
 from api.time_travel import Seen, SeenDep
 from domain.base import Invalid, NotFound
@@ -19,7 +19,6 @@ from projections import queries as read
 
 router = APIRouter(prefix="/api/queries", tags=["queries"])
 curation_router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 BIGGEST = 2**63 - 1
 

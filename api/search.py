@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, BeforeValidator, Field
 from sqlalchemy import Connection
 
 from adapters.bootstrap import Container
-from api.deps import ContainerDep, found, get_connection, wait_for_position
+from api.deps import ContainerDep, found, reading, reads
 from api.paging import PaginatedResponse, page_of
 from api.queries import (
     ClusterId,
@@ -31,10 +30,6 @@ from domain.values import Space, Vectors
 from projections import queries as read
 
 router = APIRouter(prefix="/api/search", tags=["search"])
-reads = [Depends(wait_for_position)]
-
-reading = contextmanager(get_connection)
-"""A connection for no longer than needed: none is held while a provider embeds."""
 
 DEPTH = 10_000
 """How far down the results pages go."""

@@ -5,27 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.clustering import ClusterSummaryResponse
-from api.deps import (
-    CommandsDep,
-    ContainerDep,
-    OperationResponse,
-    Read,
-    found,
-    show_if_ended,
-    wait_for_position,
-)
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.deps import CommandsDep, ContainerDep, OperationResponse, Read, found, reads, show_if_ended
+from api.paging import PageDep, PaginatedResponse
 from commands.summaries import CancelSummary, RequestSummary, ResumeSummary, ShowSummary
 from domain.base import NotFound
 from projections import clustering as clustering_read
 from projections import summaries as read
 
 router = APIRouter(prefix="/api/summaries", tags=["summaries"])
-reads = [Depends(wait_for_position)]
 
 SummaryStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 SHOWN_FAILURES = 100
@@ -120,18 +111,17 @@ def summarise(body: SummaryRequest, commands: CommandsDep) -> OperationResponse:
 @router.get("", dependencies=reads)
 def list_summaries(
     connection: Read,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     run_id: Annotated[str | None, Query(max_length=200)] = None,
     alias: Annotated[str | None, Query(max_length=200)] = None,
     status: SummaryStatus | None = None,
 ) -> PaginatedResponse[SummaryRunSummary]:
     """Summary runs, newest first."""
     rows, total = read.list_summary_runs(
-        connection, limit, (page - 1) * limit, run_id=run_id, alias=alias, status=status
+        connection, page.limit, page.offset, run_id=run_id, alias=alias, status=status
     )
     items = [_response(row) for row in rows]
-    return PaginatedResponse[SummaryRunSummary].model_validate(page_of(items, total, page, limit))
+    return page.of(SummaryRunSummary, items, total)
 
 
 @router.get("/{summary_run_id}", dependencies=reads)

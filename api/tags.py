@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from api.deps import CommandsDep, OperationResponse, Read, found, wait_for_position
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.deps import CommandsDep, OperationResponse, Read, found, reads
+from api.paging import PageDep, PaginatedResponse
 from api.queries import BIGGEST, Moment
 from commands.tags import AddTag, RemoveTag
 from projections import tags as read
 
 router = APIRouter(prefix="/api/tags", tags=["tags"])
-reads = [Depends(wait_for_position)]
 
 Name = Annotated[str, Path(max_length=64)]
 
@@ -55,10 +54,10 @@ def add_tag(body: TagRequest, commands: CommandsDep) -> TagSetResponse:
 
 
 @router.get("", dependencies=reads)
-def list_tags(connection: Read, page: Page = 1, limit: Limit = 50) -> PaginatedResponse[TagResponse]:
+def list_tags(connection: Read, page: PageDep) -> PaginatedResponse[TagResponse]:
     """Tags, the latest moment first."""
-    rows, total = read.list_tags(connection, limit, (page - 1) * limit)
-    return PaginatedResponse[TagResponse].model_validate(page_of(rows, total, page, limit))
+    rows, total = read.list_tags(connection, page.limit, page.offset)
+    return page.of(TagResponse, rows, total)
 
 
 @router.get("/{name}", dependencies=reads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from adapters.exports import CLASSIFICATIONS, Batches
 from api.classification.runs import run_row
 from api.classification.vocabulary import Labels
-from api.deps import ContainerDep, Read, wait_for_position
+from api.deps import ContainerDep, Read, reads
 from api.exports import FILES, ExportResponse, FormatName, Sheet, address, as_file
 from api.queries import Words
 from projections import classification as read
@@ -22,7 +22,6 @@ from projections.base import reached
 from projections.queries import QueryFilter
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 
 class ResultExportParams(BaseModel):

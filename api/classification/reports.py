@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api.classification.results import Clustering, clustering_of
 from api.classification.runs import run_row
 from api.classification.vocabulary import Labels, Vocabulary
-from api.deps import wait_for_position
+from api.deps import reads
 from api.time_travel import Seen, SeenDep
 from projections import classification as read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 
 class Agreement(BaseModel):

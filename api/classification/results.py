@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from api.classification.runs import run_row
 from api.classification.vocabulary import Labels, Vocabulary
-from api.deps import wait_for_position
-from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
+from api.deps import reads
+from api.paging import DeepPageDep, PaginatedResponse, Paging, encode_cursor
 from api.queries import QueryResponse, Word, Words, query_of
 from api.time_travel import NowDep, Seen, SeenDep
 from domain.base import Invalid, NotFound
@@ -21,7 +21,6 @@ from projections import classification as read
 from projections.queries import QueryFilter
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 Kind = Annotated[read.Kind, Query(description="`failed`: queries that have an error in place of a label.")]
 Clustering = Annotated[
@@ -46,9 +45,7 @@ class ClassificationResult(BaseModel):
 def list_results(
     run_id: str,
     seen: NowDep,
-    page: Page = 1,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    page: DeepPageDep,
     label: Annotated[str | None, Query(max_length=400)] = None,
     query: Annotated[Words | None, Query(description="Words that occur in the query.")] = None,
     kind: Kind = "labelled",
@@ -60,7 +57,7 @@ def list_results(
     where = read.ResultFilter(run["run_no"], QueryFilter(dataset=run["dataset"], text=query), kind)
     if label is not None:
         where = replace(where, labels=labels.places(label))
-    return _page(seen, where, labels, page, limit, cursor)
+    return _page(seen, where, labels, page)
 
 
 @router.get("/runs/{run_id}/labels/{label:path}", dependencies=reads)
@@ -68,14 +65,12 @@ def list_results_of_label(
     run_id: str,
     label: str,
     seen: NowDep,
-    page: Page = 1,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    page: DeepPageDep,
     search: Annotated[Words | None, Query(description="Words that occur in the query.")] = None,
     vocabulary: Vocabulary = "original",
 ) -> PaginatedResponse[ClassificationResult]:
     """Results with one label."""
-    return list_results(run_id, seen, page, limit, cursor, label, search, "labelled", vocabulary)
+    return list_results(run_id, seen, page, label, search, "labelled", vocabulary)
 
 
 @router.get("/runs/{run_id}/clusters/{cluster_id}", dependencies=reads)
@@ -83,9 +78,7 @@ def list_results_of_cluster(
     run_id: str,
     cluster_id: int,
     seen: SeenDep,
-    page: Page = 1,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    page: DeepPageDep,
     search: Annotated[Words | None, Query(description="Words that occur in the query.")] = None,
     clustering_run_id: Clustering = None,
     vocabulary: Vocabulary = "original",
@@ -97,7 +90,7 @@ def list_results_of_cluster(
         raise NotFound(f"there is no cluster {cluster_id} in run {clustering.row['run_id']}")
     members = QueryFilter(text=search, **clustering.among((cluster_id,)))
     where = read.ResultFilter(run["run_no"], members, position=seen.position)
-    return _page(seen, where, Labels(seen.container, run, vocabulary), page, limit, cursor)
+    return _page(seen, where, Labels(seen.container, run, vocabulary), page)
 
 
 def clustering_of(run: dict[str, Any], asked: str | None) -> str:
@@ -109,16 +102,14 @@ def clustering_of(run: dict[str, Any], asked: str | None) -> str:
 
 
 def _page(
-    seen: Seen, where: read.ResultFilter, labels: Labels, page: int, limit: int, cursor: str | None
+    seen: Seen, where: read.ResultFilter, labels: Labels, page: Paging
 ) -> PaginatedResponse[ClassificationResult]:
-    after = int(decode_cursor(cursor, int)[0]) if cursor else None
-    offset = 0 if cursor else (page - 1) * limit
-    rows = read.list_results(seen.connection, where, limit + 1, offset, after)
-    shown, more = rows[:limit], len(rows) > limit
+    rows = read.list_results(seen.connection, where, page.limit + 1, page.offset, page.after)
+    shown, more = rows[: page.limit], len(rows) > page.limit
     items = [_result(row, labels) for row in shown]
     following = encode_cursor(shown[-1]["query_id"]) if more else None
     total = read.count_results(seen.connection, where)
-    return PaginatedResponse[ClassificationResult](**page_of(items, total, page, limit, following))
+    return page.of(ClassificationResult, items, total, following)
 
 
 _OWN = ("label", "confidence", "reasoning", "error", "position", "answered_at")

@@ -5,21 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from api.deps import (
-    Commands,
-    CommandsDep,
-    ContainerDep,
-    OperationResponse,
-    Read,
-    found,
-    show_if_ended,
-    wait_for_position,
-)
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.deps import Commands, CommandsDep, ContainerDep, OperationResponse, Read, found, reads, show_if_ended
+from api.paging import PageDep, PaginatedResponse
 from api.queries import BIGGEST, Moment, Word, Words
 from commands.classification import (
     CancelClassification,
@@ -31,7 +22,6 @@ from domain.base import Invalid
 from projections import classification as read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 Status = Literal["pending", "running", "cancelling", "cancelled", "completed", "failed"]
 SHOWN_ERRORS = 10
@@ -217,8 +207,7 @@ def ingest(run_id: str, body: BatchIngestRequest, commands: CommandsDep) -> Oper
 @router.get("/runs", dependencies=reads)
 def list_runs(
     connection: Read,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     template_id: Annotated[Word | None, Query()] = None,
     status: Status | None = None,
     model: Annotated[Word | None, Query(description="As `provider/model`.")] = None,
@@ -229,8 +218,8 @@ def list_runs(
     """Classification runs, newest first."""
     rows, total = read.list_runs(
         connection,
-        limit,
-        (page - 1) * limit,
+        page.limit,
+        page.offset,
         run_id=run_id,
         template_id=template_id,
         status=status,
@@ -239,7 +228,7 @@ def list_runs(
         dataset=dataset,
     )
     items = [_summary(row) for row in rows]
-    return PaginatedResponse[ClassificationRunSummary].model_validate(page_of(items, total, page, limit))
+    return page.of(ClassificationRunSummary, items, total)
 
 
 @router.get("/runs/{run_id}", dependencies=reads)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.clustering import run_row
 from api.curation.edits import EditResponse, Reasoned, edited
 from api.curation.history import EditRef
-from api.deps import CommandsDep, Read, wait_for_position
+from api.deps import CommandsDep, Read, reads
 from commands.curation import CarryOverEdits
 from domain.clustering.lineage import THRESHOLD
 from projections import curation as read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 
 class CarryOverRequest(Reasoned):

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from adapters.time_travel import Difference, Side, largest_flows
-from api.deps import wait_for_position
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.deps import reads
+from api.paging import PageDep, PaginatedResponse
 from api.queries import QueryResponse
 from api.time_travel import NowDep, Seen, wait_for
 from domain.clustering import Cluster
@@ -19,7 +19,6 @@ from domain.clustering.difference import NOTES, WORDS, Reshaped
 from projections import queries as read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 SIDE = "`RUN` as it is now, or `RUN@MOMENT`: an event position, an RFC 3339 time, or a tag."
 From = Annotated[str, Query(alias="from", max_length=400, description=SIDE)]
@@ -179,8 +178,7 @@ def list_moved(
     from_: From,
     to: To,
     seen: NowDep,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     from_cluster_id: Label = None,
     to_cluster_id: Label = None,
 ) -> PaginatedResponse[MovedQuery]:
@@ -189,7 +187,7 @@ def list_moved(
     differences = seen.container.differences
     found = differences.between(seen.connection, before, after)
     rows, total = differences.moved(
-        before, after, found, (page - 1) * limit, limit, from_id=from_cluster_id, to_id=to_cluster_id
+        before, after, found, page.offset, page.limit, from_id=from_cluster_id, to_id=to_cluster_id
     )
     texts = read.queries_by_id(seen.connection, [row["query_id"] for row in rows])
     items = [
@@ -203,7 +201,7 @@ def list_moved(
         )
         for row in rows
     ]
-    return PaginatedResponse[MovedQuery].model_validate(page_of(items, total, page, limit))
+    return page.of(MovedQuery, items, total)
 
 
 def _sides(seen: Seen, from_: str, to: str) -> tuple[Side, Side]:

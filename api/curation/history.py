@@ -5,19 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api.curation.edits import DryRun, EditResponse, Reasoned, RunId, edited
-from api.deps import CommandsDep, ContainerDep, wait_for_position
-from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
+from api.deps import CommandsDep, ContainerDep, reads
+from api.paging import DeepPageDep, PaginatedResponse, Paging
 from api.queries import Moment
 from api.time_travel import Seen, SeenDep
 from commands.curation import ReverseEdit, edit_in_full
 from projections import curation as read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 Cascade = Annotated[bool, Query(description="Together with the edits that stand in the way.")]
 NO_REASON = Reasoned(reason=None)
@@ -157,50 +156,43 @@ def redo_last(
 
 @router.get("/clusters/{cluster_id}/history", dependencies=reads)
 def cluster_history(
-    cluster_id: int, run_id: RunId, seen: SeenDep, page: Page = 1, limit: Limit = 50, cursor: Cursor = None
+    cluster_id: int, run_id: RunId, seen: SeenDep, page: DeepPageDep
 ) -> PaginatedResponse[EditHistoryRecord]:
     """Every edit that touched a cluster, newest first."""
-    return _edits(seen, run_id, page, limit, cursor, cluster_id=cluster_id)
+    return _edits(seen, run_id, page, cluster_id=cluster_id)
 
 
 @router.get("/runs/{run_id}/audit", dependencies=reads)
 def audit_run(
     run_id: str,
     seen: SeenDep,
-    page: Page = 1,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    page: DeepPageDep,
     since: Annotated[Moment | None, Query(description="RFC 3339")] = None,
 ) -> PaginatedResponse[EditHistoryRecord]:
     """Every edit of a run, newest first."""
-    return _edits(seen, run_id, page, limit, cursor, since=since)
+    return _edits(seen, run_id, page, since=since)
 
 
 def _edits(
     seen: Seen,
     run_id: str,
-    page: int,
-    limit: int,
-    cursor: str | None,
+    page: Paging,
     *,
     cluster_id: int | None = None,
     since: datetime | None = None,
 ) -> PaginatedResponse[EditHistoryRecord]:
     past = seen.run(run_id).past
-    after = decode_cursor(cursor, int)[0] if cursor else None
-    offset = 0 if cursor else (page - 1) * limit
     rows, total = read.list_edits(
         seen.connection,
         run_id,
-        limit,
-        offset,
+        page.limit,
+        page.offset,
         cluster_id=cluster_id,
         since=since,
-        after=after,
+        after=page.after,
         up_to=seen.position,
     )
     if past is not None:
         read.mark_as_of(seen.connection, rows, past.run.history)
     items = [{**row, "edit_id": row["position"]} for row in rows]
-    following = encode_cursor(rows[-1]["position"]) if len(rows) == limit else None
-    return PaginatedResponse[EditHistoryRecord].model_validate(page_of(items, total, page, limit, following))
+    return page.of(EditHistoryRecord, items, total, page.cursor_behind(rows, "position"))

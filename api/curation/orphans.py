@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel
 
-from api.deps import wait_for_position
-from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
+from api.deps import reads
+from api.paging import DeepPageDep, PaginatedResponse
 from api.queries import QueryResponse
 from api.time_travel import SeenDep
 from domain.values import ORPHAN
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 
 class OrphanInfo(BaseModel):
@@ -25,14 +24,10 @@ class OrphanInfo(BaseModel):
 
 
 @router.get("/runs/{run_id}/orphaned", dependencies=reads)
-def list_orphaned(
-    run_id: str, seen: SeenDep, page: Page = 1, limit: Limit = 50, cursor: Cursor = None
-) -> PaginatedResponse[OrphanInfo]:
+def list_orphaned(run_id: str, seen: SeenDep, page: DeepPageDep) -> PaginatedResponse[OrphanInfo]:
     """The orphans of a run, in the order of their ids."""
     run = seen.run(run_id)
-    after = decode_cursor(cursor, int)[0] if cursor else None
-    offset = 0 if cursor else (page - 1) * limit
-    rows = run.members(ORPHAN, limit, offset, after)
+    rows = run.members(ORPHAN, page.limit, page.offset, page.after)
     total = run.count(ORPHAN)
     items = [
         {
@@ -41,5 +36,4 @@ def list_orphaned(
         }
         for row in rows
     ]
-    following = encode_cursor(rows[-1]["query_id"]) if len(rows) == limit else None
-    return PaginatedResponse[OrphanInfo].model_validate(page_of(items, total, page, limit, following))
+    return page.of(OrphanInfo, items, total, page.cursor_behind(rows, "query_id"))

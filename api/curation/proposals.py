@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from api.curation.edits import DryRun, Reasoned
 from api.curation.history import EditRef
 from api.curation.quality import thresholds
-from api.deps import CommandsDep, ContainerDep, Read, found, wait_for_position
-from api.paging import Cursor, Limit, Page, PaginatedResponse, decode_cursor, encode_cursor, page_of
+from api.deps import CommandsDep, ContainerDep, Read, found, reads
+from api.paging import DeepPageDep, PaginatedResponse
 from api.time_travel import run_row
 from commands.curation import (
     AcceptProposal,
@@ -29,7 +29,6 @@ from projections import proposals as read
 from projections.quality import facts_of
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 Status = Literal["pending", "accepted", "rejected"]
 Force = Annotated[bool, Query(description="Although others have since edited the same.")]
@@ -242,18 +241,15 @@ def propose_remedies(
 def list_proposals(
     run_id: str,
     connection: Read,
+    page: DeepPageDep,
     status: Status | None = None,
-    page: Page = 1,
-    limit: Limit = 50,
-    cursor: Cursor = None,
 ) -> PaginatedResponse[ProposalSummary]:
     """The proposals for a run, newest first."""
     run_row(connection, run_id)
-    after = decode_cursor(cursor, int)[0] if cursor else None
-    offset = 0 if cursor else (page - 1) * limit
-    rows, total = read.list_proposals(connection, run_id, limit, offset, status=status, after=after)
-    following = encode_cursor(rows[-1]["position"]) if len(rows) == limit else None
-    return PaginatedResponse[ProposalSummary].model_validate(page_of(rows, total, page, limit, following))
+    rows, total = read.list_proposals(
+        connection, run_id, page.limit, page.offset, status=status, after=page.after
+    )
+    return page.of(ProposalSummary, rows, total, page.cursor_behind(rows, "position"))
 
 
 @router.get("/proposals/{proposal_id}", dependencies=reads)

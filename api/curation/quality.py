@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from api.clustering import ClusterSummaryResponse, chosen_summary, cluster_responses, run_row
-from api.deps import Read, wait_for_position
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.deps import Read, reads
+from api.paging import PageDep, PaginatedResponse, page_of
 from domain.quality import HEURISTICS, Bad, Heuristic, Thresholds, bad_clusters, unmeasured
 from projections.clustering import find_clusters
 from projections.measures import measured_version
@@ -74,14 +74,13 @@ class ProblematicClustersResponse(PaginatedResponse[ProblematicCluster]):
     unmeasured: dict[str, str]
 
 
-@router.get("/runs/{run_id}/select-bad-clusters", dependencies=[Depends(wait_for_position)])
+@router.get("/runs/{run_id}/select-bad-clusters", dependencies=reads)
 def select_bad_clusters(
     run_id: str,
     connection: Read,
+    page: PageDep,
     limits: Annotated[Thresholds, Depends(thresholds)],
     heuristics: Annotated[list[Heuristic] | None, Query(description="All of them if none is named.")] = None,
-    page: Page = 1,
-    limit: Limit = 50,
     include_examples: Annotated[int, Query(ge=0, le=100, description="Central queries of each.")] = 0,
     summary_run_id: Annotated[str | None, Query(max_length=200)] = None,
     alias: Annotated[str | None, Query(max_length=200)] = None,
@@ -93,13 +92,13 @@ def select_bad_clusters(
     confidence = "low_confidence" in wanted
     facts = facts_of(connection, run_id, run["run_no"], confidence=confidence, summary_run_id=chosen)
     bad = bad_clusters(facts, run["num_queries"], wanted, limits)
-    shown = bad[(page - 1) * limit : page * limit]
+    shown = bad[page.offset : page.offset + page.limit]
     rows = find_clusters(connection, run["run_no"], [one.facts.cluster_id for one in shown], chosen)
     items = {one["cluster_id"]: one for one in cluster_responses(connection, run_id, rows, include_examples)}
     found = [{**items[one.facts.cluster_id], **_why(one)} for one in shown]
     return ProblematicClustersResponse.model_validate(
         {
-            **page_of(found, len(bad), page, limit),
+            **page_of(found, len(bad), page.page, page.limit),
             "measured_version": measured_version(connection, run_id),
             "unmeasured": unmeasured(facts, wanted),
         }

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from api.deps import ContainerDep, Read, wait_for_position
+from api.deps import ContainerDep, Read, reads
 from api.evaluation.runs import WithLeaked, run_row, with_texts
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.paging import PageDep, PaginatedResponse
 from domain.base import Conflict
 from projections import evaluation as read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 Before = Annotated[str, Query(max_length=200, description="The run to compare with.")]
 After = Annotated[str, Query(max_length=200)]
@@ -93,18 +92,17 @@ def compare_cases(
     container: ContainerDep,
     before: Before,
     after: After,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     outcome: OutcomeName | None = None,
     with_leaked: WithLeaked = False,
 ) -> PaginatedResponse[ComparedCase]:
     """The cases with both answers, in their order."""
     runs = _pair(connection, before, after)
     rows, total = read.compared_cases(
-        connection, *runs, limit, (page - 1) * limit, with_leaked=with_leaked, outcome=outcome
+        connection, *runs, page.limit, page.offset, with_leaked=with_leaked, outcome=outcome
     )
     items = with_texts(connection, container, runs[0], rows)
-    return PaginatedResponse[ComparedCase].model_validate(page_of(items, total, page, limit))
+    return page.of(ComparedCase, items, total)
 
 
 def _pair(connection: Any, before: str, after: str) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401

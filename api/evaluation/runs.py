@@ -5,21 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.bootstrap import MEDIA_TYPES, Container, plot
-from api.deps import (
-    Commands,
-    CommandsDep,
-    ContainerDep,
-    OperationResponse,
-    Read,
-    found,
-    show_if_ended,
-    wait_for_position,
-)
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.deps import Commands, CommandsDep, ContainerDep, OperationResponse, Read, found, reads, show_if_ended
+from api.paging import PageDep, PaginatedResponse
 from api.queries import Word
 from commands.evaluation import CancelEvaluation, RequestEvaluation, ResumeEvaluation
 from commands.evaluation.reading import texts_by_case
@@ -28,7 +19,6 @@ from projections import evaluation as read
 from projections.evaluation.runs import Only
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 LOCAL = "local/nearest"
 RunId = Annotated[str, Path(max_length=200)]
@@ -203,8 +193,7 @@ def requested(commands: Commands, command: object) -> EvaluationRequested:
 @router.get("/runs", dependencies=reads)
 def list_runs(
     connection: Read,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     template_id: Annotated[Word | None, Query()] = None,
     test_set: Annotated[Word | None, Query()] = None,
     suggestion_id: Annotated[Word | None, Query()] = None,
@@ -213,14 +202,14 @@ def list_runs(
     """Runs, newest first."""
     rows, total = read.list_runs(
         connection,
-        limit,
-        (page - 1) * limit,
+        page.limit,
+        page.offset,
         template_id=template_id,
         test_set=test_set,
         suggestion_id=suggestion_id,
         status=status,
     )
-    return PaginatedResponse[EvaluationRunSummary].model_validate(page_of(rows, total, page, limit))
+    return page.of(EvaluationRunSummary, rows, total)
 
 
 @router.get("/runs/{evaluation_run_id}", dependencies=reads)
@@ -247,8 +236,7 @@ def list_results(
     evaluation_run_id: RunId,
     connection: Read,
     container: ContainerDep,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     only: Only | None = None,
     expected: Annotated[Word | None, Query()] = None,
     predicted: Annotated[Word | None, Query()] = None,
@@ -258,12 +246,12 @@ def list_results(
         connection,
         container,
         run_row(connection, evaluation_run_id),
-        (limit, (page - 1) * limit),
+        (page.limit, page.offset),
         only=only,
         expected=expected,
         predicted=predicted,
     )
-    return PaginatedResponse[ResultResponse].model_validate(page_of(items, total, page, limit))
+    return page.of(ResultResponse, items, total)
 
 
 def result_page(

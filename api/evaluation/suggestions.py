@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import CommandsDep, ContainerDep, OperationResponse, Read, found, wait_for_position
+from api.deps import CommandsDep, ContainerDep, OperationResponse, Read, found, reads
 from api.evaluation.runs import EvaluationRequested, Execution, RunId, requested
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.paging import PageDep, PaginatedResponse
 from api.queries import Word
 from commands.evaluation import AdoptSuggestion, DiscardSuggestion, EvaluateSuggestion, RequestSuggestion
 from commands.evaluation.reading import draft_of
@@ -20,7 +20,6 @@ from domain.evaluation import Suggestion
 from projections import evaluation as read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 LOCAL = "local/confusion"
 SuggestionId = Annotated[str, Path(max_length=200)]
@@ -124,8 +123,7 @@ def suggest(evaluation_run_id: RunId, body: SuggestionRequest, commands: Command
 @router.get("/suggestions", dependencies=reads)
 def list_suggestions(
     connection: Read,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     evaluation_run_id: Annotated[Word | None, Query()] = None,
     template_id: Annotated[Word | None, Query()] = None,
     status: Status | None = None,
@@ -133,13 +131,13 @@ def list_suggestions(
     """Suggestions, newest first."""
     rows, total = read.list_suggestions(
         connection,
-        limit,
-        (page - 1) * limit,
+        page.limit,
+        page.offset,
         evaluation_run_id=evaluation_run_id,
         template_id=template_id,
         status=status,
     )
-    return PaginatedResponse[SuggestionSummary].model_validate(page_of(rows, total, page, limit))
+    return page.of(SuggestionSummary, rows, total)
 
 
 @router.get("/suggestions/{suggestion_id}", dependencies=reads)

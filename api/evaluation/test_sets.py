@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Upload
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.bootstrap import keep_upload, read_cases
-from api.deps import DATASET, Commands, CommandsDep, ContainerDep, Read, found, wait_for_position
+from api.deps import DATASET, Commands, CommandsDep, ContainerDep, Read, found, reads
 from api.limits import limit_uploads
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.paging import PageDep, PaginatedResponse
 from api.queries import Filters, Word, meant
 from api.requests import request_hash
 from api.time_travel import NowDep
@@ -27,7 +27,6 @@ from domain.evaluation.test_sets import check_name
 from projections import evaluation as read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 Name = Annotated[str, Path(max_length=64)]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -167,10 +166,10 @@ def _frozen(commands: Commands, command: FreezeTestSet) -> TestSetFrozen:
 
 
 @router.get("/test-sets", dependencies=reads)
-def list_test_sets(connection: Read, page: Page = 1, limit: Limit = 50) -> PaginatedResponse[TestSetSummary]:
+def list_test_sets(connection: Read, page: PageDep) -> PaginatedResponse[TestSetSummary]:
     """Test sets with their newest version, the last changed first."""
-    rows, total = read.list_test_sets(connection, limit, (page - 1) * limit)
-    return PaginatedResponse[TestSetSummary].model_validate(page_of(rows, total, page, limit))
+    rows, total = read.list_test_sets(connection, page.limit, page.offset)
+    return page.of(TestSetSummary, rows, total)
 
 
 @router.get("/test-sets/{test_set}", dependencies=reads)
@@ -199,16 +198,15 @@ def list_cases(
     number: Number,
     connection: Read,
     container: ContainerDep,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     label: Annotated[Word | None, Query()] = None,
 ) -> PaginatedResponse[CaseResponse]:
     """Cases in their order, with their texts as far as they are still there."""
     version = version_row(connection, test_set, number)
-    rows, total = read.list_cases(connection, test_set, number, limit, (page - 1) * limit, label)
+    rows, total = read.list_cases(connection, test_set, number, page.limit, page.offset, label)
     texts = texts_by_case(rows, version["dataset"], container.contents)
     items = [case_of(row, texts) for row in rows]
-    return PaginatedResponse[CaseResponse].model_validate(page_of(items, total, page, limit))
+    return page.of(CaseResponse, items, total)
 
 
 def case_of(row: dict[str, Any], texts: dict[int, str]) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from adapters.templates import write_template
-from api.deps import ContainerDep, Read, found, wait_for_position
-from api.paging import Limit, Page, PaginatedResponse, page_of
+from api.deps import ContainerDep, Read, found, reads
+from api.paging import PageDep, PaginatedResponse
 from api.templates.answers import (
     LARGEST,
     Source,
@@ -26,7 +26,6 @@ from domain.templates import Template, difference
 from projections import templates as read
 
 router = APIRouter(prefix="/api/templates", tags=["templates"])
-reads = [Depends(wait_for_position)]
 
 Number = Annotated[int, Path(ge=1, le=LARGEST, description="Of a version: 1, 2, ...")]
 Since = Annotated[int, Query(alias="from", ge=1, le=LARGEST, description="A version's number.")]
@@ -36,8 +35,7 @@ Until = Annotated[int | None, Query(alias="to", ge=1, le=LARGEST, description="W
 @router.get("", dependencies=reads)
 def list_templates(
     connection: Read,
-    page: Page = 1,
-    limit: Limit = 50,
+    page: PageDep,
     text: Annotated[str | None, Query(max_length=200, description="In the id, name or a label.")] = None,
     label: Annotated[str | None, Query(max_length=200, description="Has a label of this name.")] = None,
     source: Source | None = None,
@@ -46,15 +44,15 @@ def list_templates(
     """Templates by their id."""
     rows, total = read.list_templates(
         connection,
-        limit,
-        (page - 1) * limit,
+        page.limit,
+        page.offset,
         text=text,
         label=label,
         source=source,
         include_deleted=include_deleted,
     )
     items = [{**row, "label_count": len(row["labels"]), "example_count": row["examples"]} for row in rows]
-    return PaginatedResponse[TemplateSummary].model_validate(page_of(items, total, page, limit))
+    return page.of(TemplateSummary, items, total)
 
 
 @router.get("/{template_id}", dependencies=reads)
@@ -71,13 +69,13 @@ def get_template(
 
 @router.get("/{template_id}/versions", dependencies=reads)
 def list_versions(
-    template_id: TemplateId, connection: Read, page: Page = 1, limit: Limit = 50
+    template_id: TemplateId, connection: Read, page: PageDep
 ) -> PaginatedResponse[TemplateVersion]:
     """All that a template has been, newest first; of one that was deleted as well."""
     found(read.find_template(connection, template_id), f"template {template_id!r}")
-    rows, total = read.list_versions(connection, template_id, limit, (page - 1) * limit)
+    rows, total = read.list_versions(connection, template_id, page.limit, page.offset)
     items = [{**row, "example_count": row["examples"]} for row in rows]
-    return PaginatedResponse[TemplateVersion].model_validate(page_of(items, total, page, limit))
+    return page.of(TemplateVersion, items, total)
 
 
 @router.get("/{template_id}/versions/{number}", dependencies=reads)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 from adapters.bootstrap import Container
-from api.deps import CommandsDep, ContainerDep, OperationResponse, Read, found, wait_for_position
+from api.deps import CommandsDep, ContainerDep, OperationResponse, Read, found, reads
 from api.evaluation.prompts.words import as_prompt, as_template, in_these_words
 from api.paging import Limit, Page
 from commands.templates import DeleteTemplate, PutTemplate, ReviseTemplate
@@ -21,7 +21,6 @@ from projections import evaluation as read
 from projections import templates as templates_read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 
 class PromptFields(BaseModel):

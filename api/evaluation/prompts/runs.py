@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, Field
 
 from adapters.bootstrap import Container
-from api.deps import CommandsDep, ContainerDep, Read, found, wait_for_position
+from api.deps import CommandsDep, ContainerDep, Read, found, reads
 from api.evaluation.prompts.words import in_these_words
 from api.evaluation.runs import LOCAL, Execution, ended_run, result_page
 from api.paging import Limit, Page
@@ -21,7 +21,6 @@ from domain.base import Invalid
 from projections import evaluation as read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 MOST_RESULTS = 1_000
 """Results of a run in one answer; all of them, in pages: /api/evaluation/runs/{id}/results."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from api.deps import Read, found, wait_for_position
+from api.deps import Read, found, reads
 from api.queries import Word
 from projections import evaluation as read
 
 router = APIRouter()
-reads = [Depends(wait_for_position)]
 
 MOST_RUNS = 10_000
 
