@@ -215,8 +215,7 @@ def clear(
     if confirm_token is None:
         return OperationResponse.model_validate(container.bus.once(lambda: _confirmation(container, dataset)))
     command = ClearDataset(dataset=dataset, confirm_token=confirm_token)
-    answer = commands.handle(command).answer
-    return OperationResponse(status="cleared", data=answer)
+    return commands.operation(command, status="cleared")
 
 
 class EraseRequest(BaseModel):

@@ -101,6 +101,13 @@ class Commands:
             self.headers["ETag"] = f'"{receipt.answer["version"]}"'
         return receipt
 
+    def operation(
+        self, command: object, reason: str | None = None, *, status: str | None = None
+    ) -> OperationResponse:
+        """Give a command, and answer with what it answers; `status` in place of the one that has."""
+        answer = self.handle(command, reason).answer
+        return OperationResponse(status=status or answer["status"], data=answer)
+
 
 async def get_commands(container: ContainerDep, response: Response) -> Commands:
     return Commands(container.waiting_bus, response.headers)

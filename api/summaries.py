@@ -137,17 +137,15 @@ def get_summary(summary_run_id: str, connection: Read, container: ContainerDep) 
 def resume_summary(summary_run_id: str, commands: CommandsDep) -> OperationResponse:
     """Go on with the clusters that have no name; those that failed are tried again."""
     command = ResumeSummary(summary_run_id=summary_run_id)
-    answer = commands.handle(command).answer
     commands.headers["Location"] = f"/api/summaries/{summary_run_id}"
-    return OperationResponse(status=answer["status"], data=answer)
+    return commands.operation(command)
 
 
 @router.post("/{summary_run_id}/cancel")
 def cancel_summary(summary_run_id: str, commands: CommandsDep) -> OperationResponse:
     """Ask for no more names. What is there stays, and can be gone on with."""
     command = CancelSummary(summary_run_id=summary_run_id)
-    answer = commands.handle(command).answer
-    return OperationResponse(status=answer["status"], data=answer)
+    return commands.operation(command)
 
 
 @router.post("/{summary_run_id}/show")
@@ -157,8 +155,7 @@ def show_summary(
     """Show the titles of this summary run from now on, until another is shown or completed."""
     asked = body or ShowRequest()
     command = ShowSummary(summary_run_id=summary_run_id, replace_edited=asked.replace_edited)
-    answer = commands.handle(command, asked.reason).answer
-    return OperationResponse(status=answer["status"], data=answer)
+    return commands.operation(command, asked.reason)
 
 
 @router.get("/{summary_run_id}/clusters/{cluster_id}", dependencies=reads)

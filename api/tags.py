@@ -69,5 +69,4 @@ def get_tag(name: Name, connection: Read) -> TagResponse:
 @router.delete("/{name}")
 def remove_tag(name: Name, commands: CommandsDep) -> OperationResponse:
     """Free a name. What was read under it can still be read by its position."""
-    answer = commands.handle(RemoveTag(name=name)).answer
-    return OperationResponse(status="removed", data=answer)
+    return commands.operation(RemoveTag(name=name), status="removed")

@@ -189,16 +189,14 @@ def _shown(run_id: str, commands: Commands, connection: Connection) -> Classific
 def cancel_run(run_id: str, commands: CommandsDep) -> OperationResponse:
     """Ask for no more. What is under way is still recorded; what is recorded stays."""
     command = CancelClassification(classification_run_id=run_id)
-    answer = commands.handle(command).answer
-    return OperationResponse(status=answer["status"], data=answer)
+    return commands.operation(command)
 
 
 @router.post("/runs/{run_id}/ingest", status_code=202)
 def ingest(run_id: str, body: BatchIngestRequest, commands: CommandsDep) -> OperationResponse:
     """Take results out of a provider's output file. Those that are there already are passed over."""
     command = RequestIngest(classification_run_id=run_id, path=body.output_path)
-    answer = commands.handle(command).answer
-    return OperationResponse(status=answer["status"], data=answer)
+    return commands.operation(command)
 
 
 # --- reads ---------------------------------------------------------------------------------------

@@ -286,8 +286,7 @@ def _with_text(row: dict[str, Any], text: str | None) -> dict[str, Any]:
 def cancel_run(evaluation_run_id: RunId, commands: CommandsDep) -> OperationResponse:
     """Ask a run to stop. It ends within seconds, with what was answered."""
     command = CancelEvaluation(evaluation_run_id=evaluation_run_id)
-    answer = commands.handle(command).answer
-    return OperationResponse(status=answer["status"], data=answer)
+    return commands.operation(command)
 
 
 @router.post("/runs/{evaluation_run_id}/resume", status_code=202)

@@ -178,8 +178,7 @@ def adopt_suggestion(
 ) -> OperationResponse:
     """Make the draft the next version of its template. 409 for one that was not evaluated, unless forced."""
     command = AdoptSuggestion(suggestion_id=suggestion_id, force=body.force, reason=body.reason)
-    answer = commands.handle(command, body.reason).answer
-    return OperationResponse(status="adopted", data=answer)
+    return commands.operation(command, body.reason, status="adopted")
 
 
 @router.post("/suggestions/{suggestion_id}/discard")
@@ -188,5 +187,4 @@ def discard_suggestion(
 ) -> OperationResponse:
     """Decide against a suggestion. It stays to be read."""
     command = DiscardSuggestion(suggestion_id=suggestion_id, reason=body.reason)
-    answer = commands.handle(command, body.reason).answer
-    return OperationResponse(status="discarded", data=answer)
+    return commands.operation(command, body.reason, status="discarded")

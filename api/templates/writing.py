@@ -149,8 +149,7 @@ def delete_template(
     template_id: TemplateId, commands: CommandsDep, reason: Reason = None
 ) -> OperationResponse:
     """Offer it no more. Its versions stay to be read, and a rollback or a POST brings it back."""
-    answer = commands.handle(DeleteTemplate(template_id=template_id), reason).answer
-    return OperationResponse(status="deleted", data=answer)
+    return commands.operation(DeleteTemplate(template_id=template_id), reason, status="deleted")
 
 
 @router.post("/{template_id}/rollback")

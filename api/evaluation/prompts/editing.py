@@ -118,8 +118,7 @@ def _described(content: TemplateContent, categories: Iterable[str]) -> list[dict
 def delete_prompt(prompt_id: str, commands: CommandsDep) -> OperationResponse:
     """Take a prompt out of what is offered. Its versions and runs stay."""
     with in_these_words():
-        answer = commands.handle(DeleteTemplate(template_id=prompt_id)).answer
-    return OperationResponse(status="deleted", data=answer)
+        return commands.operation(DeleteTemplate(template_id=prompt_id), status="deleted")
 
 
 def _read(container: Container, prompt_id: str) -> PromptResponse:
