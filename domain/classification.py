@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.base import Aggregate, Conflict, Invalid, event
+from domain.runs import Run
 from domain.values import Labels, QueryIds, mended, pack, unpack
 
 CONFIDENCE_UNIT = 10_000
 NO_CONFIDENCE = 65_535
 """In place of ten-thousandths, where a classifier has none."""
 
-ENDED = ("completed", "failed", "cancelled")
 Confidences = NDArray[np.float64]
 
 
@@ -74,7 +74,8 @@ class Batch:
     query_ids: QueryIds
 
 
-class ClassificationRun(Aggregate):
+class ClassificationRun(Run):
+    NOUN = "run"
     TOPIC = "classification"
     PREFIX = "classification"
 
@@ -167,11 +168,10 @@ class ClassificationRun(Aggregate):
         answered: int
         failed: int
 
-    class Failed(Aggregate.Event):
+    class Failed(Run.Failed):
         """Something that every query would have met. What was recorded stays."""
 
         TOPIC = "classification.failed"
-        error: str
 
     class Completed(Aggregate.Event):
         """`missing`: queries whose text was gone before their turn came."""
@@ -230,10 +230,6 @@ class ClassificationRun(Aggregate):
     def in_batches(self) -> bool:
         return self.execution.get("mode") == "batch"
 
-    @property
-    def has_ended(self) -> bool:
-        return self.status in ENDED
-
     # --- which queries
 
     def select_population(self, count: int, population: str, position: int) -> None:
@@ -241,7 +237,7 @@ class ClassificationRun(Aggregate):
         if self.status != "pending" or self.population is not None:
             return
         if not count:
-            self._failed(error="no query fits the filters")
+            self.fail("no query fits the filters")
             return
         self._population_selected(count=count, population=population, position=position)
 
@@ -268,7 +264,7 @@ class ClassificationRun(Aggregate):
         were asked for: they are facts, and paid for.
         """
         if self.population is None:
-            raise Conflict(f"run {self.name} has no queries yet")
+            raise Conflict(f"{self.noun} has no queries yet")
         self._check_labels(results.labels)
         ids, rows = np.unique(results.query_ids, return_index=True)
         rows = rows[~self.answered.has(ids)]
@@ -294,7 +290,7 @@ class ClassificationRun(Aggregate):
 
     def _check_labels(self, labels: Labels) -> None:
         if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.labels)):
-            raise Invalid(f"run {self.name} has labels 0 to {len(self.labels) - 1}")
+            raise Invalid(f"{self.noun} has labels 0 to {len(self.labels) - 1}")
 
     def _new_errors(self, errors: Mapping[int, str], answered: QueryIds) -> list[dict[str, Any]]:
         ids = np.setdiff1d(np.array(sorted(errors), np.int64), answered)
@@ -339,7 +335,7 @@ class ClassificationRun(Aggregate):
 
     def request_ingest(self, ingest_id: str, path: str) -> None:
         if self.population is None:
-            raise Conflict(f"run {self.name} has no queries yet that results could be of")
+            raise Conflict(f"{self.noun} has no queries yet that results could be of")
         self._ingest_requested(ingest_id=ingest_id, path=path)
 
     @event(IngestRequested)
@@ -362,7 +358,7 @@ class ClassificationRun(Aggregate):
         if self.status == "cancelling":
             return
         if self.has_ended:
-            raise Conflict(f"run {self.name} has ended already: it is {self.status}")
+            raise Conflict(f"{self.noun} has ended already: it is {self.status}")
         self._cancel_requested()
         if self.population is None:
             self._cancelled(answered=0, failed=0)
@@ -387,20 +383,12 @@ class ClassificationRun(Aggregate):
     def _completed(self, answered: int, failed: int, missing: int) -> None:
         self.status = "completed"
 
-    def fail(self, error: str) -> None:
-        if not self.has_ended:
-            self._failed(error=mended(error))
-
-    @event(Failed)
-    def _failed(self, error: str) -> None:
-        self.status = "failed"
-
     def resume(self, execution: Mapping[str, Any]) -> None:
         """Go on with what has no label. `execution`: what is to be different from now on."""
         if not self.has_ended:
-            raise Conflict(f"run {self.name} is {self.status}: what is under way needs no resuming")
+            raise Conflict(f"{self.noun} is {self.status}: what is under way needs no resuming")
         if self.status == "completed" and not len(self.failed):
-            raise Conflict(f"run {self.name} is completed, and without errors: there is nothing left to do")
+            raise Conflict(f"{self.noun} is completed, and without errors: there is nothing left to do")
         chosen = {**self.execution, **execution}
         if chosen.get("mode") != self.execution.get("mode"):
             raise Invalid("execution.mode: a run stays in the mode that it was created in")

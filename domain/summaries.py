@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from domain.base import Aggregate, Conflict, event
+from domain.runs import Run
 from domain.values import mended
 
 QUOTATION = 24
@@ -43,7 +44,8 @@ def _lowered(text: str) -> str:
     return low.replace("ς", "σ")  # noqa: RUF001
 
 
-class SummaryRun(Aggregate):
+class SummaryRun(Run):
+    NOUN = "summary run"
     TOPIC = "summary"
     PREFIX = "summary"
 
@@ -90,9 +92,8 @@ class SummaryRun(Aggregate):
         TOPIC = "summary.completed"
         summarised: int
 
-    class Failed(Aggregate.Event):
+    class Failed(Run.Failed):
         TOPIC = "summary.failed"
-        error: str
 
     class Cancelled(Aggregate.Event):
         """Somebody wanted no more of it; what was named stays, and can be gone on with."""
@@ -179,20 +180,12 @@ class SummaryRun(Aggregate):
         self.status = "completed"
         self.fresh = set()
 
-    def fail(self, error: str) -> None:
-        if self.status == "pending":
-            self._failed(error=mended(error))
-
-    @event(Failed)
-    def _failed(self, error: str) -> None:
-        self.status = "failed"
-
     def cancel(self) -> None:
         """Ask for no more names. What is under way at that moment is still recorded."""
         if self.status == "cancelled":
             return
         if self.status != "pending":
-            raise Conflict(f"summary run {self.summary_run_id} is {self.status}: there is nothing to cancel")
+            raise Conflict(f"{self.noun} is {self.status}: there is nothing to cancel")
         self._cancelled()
 
     @event(Cancelled)
@@ -202,11 +195,11 @@ class SummaryRun(Aggregate):
     def resume(self, cluster_ids: Iterable[int]) -> None:
         """Go on with what is left of these, the clusters of the run: failures are tried again."""
         if self.status == "pending":
-            raise Conflict(f"summary run {self.summary_run_id} is under way")
+            raise Conflict(f"{self.noun} is under way")
         there = set(cluster_ids)
         failed = self.failures.keys() & there
         if self.status == "completed" and not failed and not self.left(there):
-            raise Conflict(f"summary run {self.summary_run_id} has named every cluster: nothing is left")
+            raise Conflict(f"{self.noun} has named every cluster: nothing is left")
         self._resumed()
 
     @event(Resumed)

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from domain.base import Aggregate, Conflict
+from domain.base import Conflict
 from domain.clustering.changes import Changes
 from domain.clustering.history import History, Plan
+from domain.runs import Run
 
 SHOWN_IDS = 20
 """Ids that an error names, at most."""
 
 
-class Reversible(Aggregate):
+class Reversible(Run):
     """Its edits say in one form what they changed (`Changes`), and `history` knows which are in force."""
 
-    NOUN: ClassVar[str]
     EDITS: ClassVar[frozenset[type[Any]]]
     """The events that change what people see, undo and redo among them."""
 
     if TYPE_CHECKING:  # the library would make fields of these
         history: History
 
-    @property
-    def noun(self) -> str:
-        """As errors call it: `run kmeans-200-20251004-170442`."""
-        return f"{self.NOUN} {self.name}"
-
+    @abstractmethod
     def check_editable(self) -> None:
         """Raises NotFound or Conflict where nothing can be edited."""
-        raise NotImplementedError
 
     def plan(self, version: int, changes: Mapping[int, Changes], *, redo: bool) -> Plan:
         """What an undo (or redo) of the edit, undo or redo at this version comes to.
@@ -58,12 +54,13 @@ class Reversible(Aggregate):
             raise Conflict(f"the edits at versions {named(plan.refused)} of {self.noun} are in the way")
         self._take_back(plan)
 
+    @abstractmethod
     def _from_here(self, changes: Changes) -> Changes:
         """The same changes, from the present state: what happened besides edits stays."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take_back(self, plan: Plan) -> None:
-        raise NotImplementedError
+        """The one event of it, whose changes are those of the plan."""
 
 
 def named(ids: Sequence[int]) -> str:

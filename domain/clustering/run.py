@@ -14,6 +14,7 @@ from domain.clustering.curation import Curation
 from domain.clustering.edits import Edit
 from domain.clustering.history import History
 from domain.clustering.partition import Partition
+from domain.runs import Run
 from domain.values import NOISE, ORPHAN, Labels, QueryIds, Space, Vectors, mended, pack, unpack
 
 CONFIDENCE_UNIT = 10_000
@@ -61,9 +62,8 @@ class ClusteringRun(Curation):
         num_clusters: int
         centroids: str
 
-    class Failed(Aggregate.Event):
+    class Failed(Run.Failed):
         TOPIC = "clustering.failed"
-        error: str
 
     class ClustersTitled(Aggregate.Event):
         """A summary run's titles became the ones that are shown, except where a person had written one."""
@@ -224,14 +224,6 @@ class ClusteringRun(Curation):
         if (self.partition.labels == NOISE).any():
             self.clusters[NOISE] = Cluster()
         self.next_cluster_id = num_clusters
-
-    def fail(self, error: str) -> None:
-        if self.status == "pending":
-            self._failed(error=mended(error))
-
-    @event(Failed)
-    def _failed(self, error: str) -> None:
-        self.status = "failed"
 
     def retire(self) -> None:
         if self.status != "retired":

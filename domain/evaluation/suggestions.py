@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from domain.base import Aggregate, Conflict, Invalid, event
+from domain.runs import Run
 from domain.templates import Example, Label, TemplateContent
-from domain.values import mended
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Draft:
         )
 
 
-class Suggestion(Aggregate):
+class Suggestion(Run):
+    NOUN = "suggestion"
     TOPIC = "suggestion"
     PREFIX = "suggestion"
 
@@ -69,9 +70,8 @@ class Suggestion(Aggregate):
         prompt: str
         usage: dict[str, Any]
 
-    class Failed(Aggregate.Event):
+    class Failed(Run.Failed):
         TOPIC = "suggestion.failed"
-        error: str
 
     class Evaluated(Aggregate.Event):
         """A run of the draft on the cases of the run that it was made for has been completed."""
@@ -155,18 +155,10 @@ class Suggestion(Aggregate):
         self.status = "draft"
         self.draft = Draft(**{**draft, "examples": tuple(draft["examples"])})
 
-    def fail(self, error: str) -> None:
-        if self.status == "pending":
-            self._failed(error=mended(error))
-
-    @event(Failed)
-    def _failed(self, error: str) -> None:
-        self.status = "failed"
-
     def open_draft(self) -> Draft:
         """The draft, while it can still be tried and adopted. Raises Conflict."""
         if self.draft is None or self.status != "draft":
-            raise Conflict(f"suggestion {self.suggestion_id} is {self.status}: it has no draft to decide on")
+            raise Conflict(f"{self.noun} is {self.status}: it has no draft to decide on")
         return self.draft
 
     def note_evaluation(self, evaluation_run_id: str, template_hash: str) -> None:
@@ -185,10 +177,7 @@ class Suggestion(Aggregate):
                 f" {self.template_number}: evaluate that one and ask for another suggestion"
             )
         if template_hash not in self.evaluated.values():
-            return (
-                f"suggestion {self.suggestion_id} has not been evaluated on the cases it was made for;"
-                " evaluate it first"
-            )
+            return f"{self.noun} has not been evaluated on the cases it was made for; evaluate it first"
         return None
 
     def adopt(

@@ -15,7 +15,7 @@ from domain.clustering.history import History
 from domain.hierarchy.curation import Curation
 from domain.hierarchy.edits import TreeEdit
 from domain.hierarchy.tree import FIRST_CATEGORY, TOP, Category, Tree
-from domain.values import mended
+from domain.runs import Run
 
 
 class Hierarchy(Curation):
@@ -103,9 +103,8 @@ class Hierarchy(Curation):
         levels: int
         categories: int
 
-    class Failed(Aggregate.Event):
+    class Failed(Run.Failed):
         TOPIC = "hierarchy.failed"
-        error: str
 
     class Cancelled(Aggregate.Event):
         """Somebody wanted no more of it; what was answered stays, and can be gone on with."""
@@ -289,14 +288,6 @@ class Hierarchy(Curation):
         self.status = "completed"
         self.neighborhoods, self.proposals, self.chosen = [], {}, None
         self.assigned, self.named, self.unanswered = set(), set(), {}
-
-    def fail(self, error: str) -> None:
-        if self.status == "pending":
-            self._failed(error=mended(error))
-
-    @event(Failed)
-    def _failed(self, error: str) -> None:
-        self.status = "failed"
 
     def cancel(self) -> None:
         """Ask for no more of it. What is under way at that moment is still recorded."""
