@@ -170,7 +170,8 @@ class Worker:
             if _worth_another_try(error, attempt):
                 log.warning("JobFailedForNow", task=name, job=job_id, error=repr(error))
                 raise
-            log.error("JobFailed", task=name, job=job_id, error=repr(error), exc_info=error)
+            unforeseen = None if isinstance(error, DomainError) else error
+            log.error("JobFailed", task=name, job=job_id, error=_explain(error), exc_info=unforeseen)
             if work.failed:
                 self._bus.handle(work.failed(arguments, _explain(error)))
         finally:

@@ -17,11 +17,11 @@ from adapters.bootstrap import Container
 from adapters.database import Database
 from adapters.jobs import BUG_TRIES, PATIENT_TRIES, Worker
 from adapters.runner import ProjectionRunner
-from commands.clustering import FailClustering
 from commands.curation import RenameCluster
 from commands.jobs import WORK, Work
 from commands.policies import Job
 from commands.ports import EventStore, Outcome, Progress
+from commands.runs import Fail
 from domain.base import Invalid, Refused, Unavailable, context
 from domain.clustering import ClusteringRun
 from tests.runs import assign, complete, requested_run
@@ -220,6 +220,19 @@ def test_a_refusal_is_recorded_at_once(container: Container, doing: Doing, kind:
     assert error(container) == "the key is wrong"
 
 
+@pytest.mark.parametrize(("failure", "traced"), [(Invalid("wrong"), False), (KeyError("wrong"), True)])
+def test_only_what_nobody_foresaw_is_logged_with_its_traceback(
+    doing: Doing, monkeypatch: pytest.MonkeyPatch, failure: Exception, traced: bool
+) -> None:
+    logged: list[dict[str, Any]] = []
+    monkeypatch.setattr(module.log, "error", lambda event, **said: logged.append(said))
+    perform(doing(fails_with(failure)), BUG_TRIES)
+    (said,) = logged
+    assert "wrong" in said["error"]
+    assert (said["exc_info"] is failure) == traced
+    assert (said["exc_info"] is None) != traced
+
+
 def test_a_defect_is_recorded_after_some_tries(container: Container, doing: Doing) -> None:
     worker = doing(fails_with(ZeroDivisionError("by zero")))
     for attempt in range(1, BUG_TRIES):
@@ -240,7 +253,7 @@ def test_a_job_that_kills_each_worker_that_runs_it_is_given_up(container: Contai
 def test_a_failure_that_cannot_be_recorded_is_tried_again(
     container: Container, doing: Doing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(command: FailClustering) -> None:
+    def away(command: Fail) -> None:
         raise Unavailable("the database does not answer")
 
     worker = doing(fails_with(Invalid("wrong")))
