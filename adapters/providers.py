@@ -175,10 +175,9 @@ class SettingsClassifiers:
 
     def _make(self, model: str) -> Classifier:
         name, _, embedder = model.partition("@")
-        if not name.startswith("local/"):
-            return AskingClassifier(self._language_models.get(model))
         if name != NEAREST:
-            raise Invalid(f"unknown model {model!r}: known are {NEAREST} and {NEAREST}@PROVIDER/MODEL")
+            local = f"{NEAREST}, {NEAREST}@PROVIDER/MODEL"
+            return AskingClassifier(self._language_models.get(model, local))
         provider, _, of_provider = (embedder or KEYLESS).partition("/")
         return NearestClassifier(self._embedders.get(provider, of_provider, {}), model)
 
@@ -227,12 +226,12 @@ class SettingsLanguageModels:
         self._made: dict[str, RemoteLanguageModel] = {}
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> LanguageModel:
+    def get(self, name: str, local: str = "") -> LanguageModel:
         """Nobody is called by it."""
         provider, _, model = name.partition("/")
         if provider not in SERVICES or not model:
-            known = ", ".join(PROVIDERS)
-            raise Invalid(f"model {name!r} is not known: name one as provider/model, of {known}")
+            known = f"{local and f'{local}, or '}provider/model of {', '.join(PROVIDERS)}"
+            raise Invalid(f"model {name!r} is not known: name {known}")
         with self._lock:
             if name not in self._made:
                 self._made[name] = self._make(provider, model)

@@ -63,13 +63,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for code, text in {
         400: "A header or the body cannot be read",
         401: "No API key, or one that is not known",
-        403: "Not allowed here, or refused by a provider",
+        403: "Not allowed here, or by a provider that is not set up",
         404: "What was named does not exist",
         409: "Does not fit the present state",
         412: "Changed since it was read (If-Match)",
         413: "More bytes than are allowed",
         422: "Cannot be met as it stands",
         429: "Asked too often; see Retry-After",
+        502: "Another service that was asked refuses: a wrong key, say",
         503: "Something that is needed does not answer; see Retry-After",
     }.items()
 }

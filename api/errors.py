@@ -22,11 +22,13 @@ from domain.base import (
     Refused,
     Stale,
     Unavailable,
+    UpstreamRefused,
 )
 
 log = structlog.get_logger()
 
 STATUS: dict[type[DomainError], int] = {
+    UpstreamRefused: 502,
     Conflict: 409,
     Invalid: 422,
     NotFound: 404,

@@ -24,6 +24,7 @@ __all__ = [
     "Refused",
     "Stale",
     "Unavailable",
+    "UpstreamRefused",
     "VersionConflict",
     "context",
     "event",
@@ -61,6 +62,10 @@ class Stale(DomainError):
 
 class Refused(DomainError):
     """A provider or a policy says no, and will say no again."""
+
+
+class UpstreamRefused(Refused):
+    """Another service that was asked says no: a wrong key, say, or an unknown model."""
 
 
 class Unavailable(DomainError):

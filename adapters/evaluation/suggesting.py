@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.evaluation.examples import choose_examples
-from adapters.language_models.port import LanguageModel, LanguageModels, Question
+from adapters.language_models.port import LanguageModel, LanguageModels, Question, asked_for
 from adapters.namer.terms import telling_terms, vocabulary_of
 from adapters.prompts import prompt
 from commands.ports import Advice, FailedCase, Limits, Report, Stop, Suggester, never
-from domain.base import Invalid, Refused, Unavailable
+from domain.base import Invalid, Unavailable, UpstreamRefused
 from domain.templates import TemplateContent, checked
 
 LOCAL = "local/confusion"
@@ -192,7 +192,7 @@ class AskingSuggester:
     def suggest(self, report: Report, stop: Stop = never) -> Advice:
         (answer,) = self._language_model.ask([question(report)], Limits(concurrency=1), stop)
         if answer.value is None:
-            kind = Unavailable if answer.passes else Refused
+            kind = Unavailable if answer.passes else UpstreamRefused
             raise kind(f"{self.model} gave no suggestion: {answer.error}")
         value = answer.value
         return Advice(
@@ -268,9 +268,5 @@ def _shown_case(case: FailedCase) -> str:
 
 def make_suggester(model: str, language_models: LanguageModels) -> Suggester:
     """Raises Invalid for a model that is unknown, Refused for one that is not set up."""
-    provider, _, name = model.partition("/")
-    if provider != "local":
-        return AskingSuggester(language_models.get(model))
-    if name not in ("", "confusion"):
-        raise Invalid(f"unknown model {model!r}: known are {LOCAL}")
-    return LocalSuggester()
+    asked = asked_for(model, LOCAL, language_models)
+    return AskingSuggester(asked) if asked else LocalSuggester()

@@ -1,5 +1,5 @@
 """Language models of all providers behind one port."""
 
-from adapters.language_models.port import Answer, LanguageModel, LanguageModels, Question
+from adapters.language_models.port import Answer, LanguageModel, LanguageModels, Question, asked_for
 
-__all__ = ["Answer", "LanguageModel", "LanguageModels", "Question"]
+__all__ = ["Answer", "LanguageModel", "LanguageModels", "Question", "asked_for"]

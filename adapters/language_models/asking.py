@@ -24,7 +24,7 @@ from adapters.services.answers import Transient
 from adapters.services.pace import Pace
 from adapters.services.retries import Patience
 from commands.ports import NO_USAGE, Limits, Stop, Usage
-from domain.base import Refused, Unavailable
+from domain.base import Unavailable, UpstreamRefused
 
 AHEAD = 64
 """Questions that are read at a time, so that one look at what is kept serves them all."""
@@ -173,7 +173,7 @@ class Asking:
         self._keep(results)
         for key, result in results:
             questions = self._waiting.pop(key)
-            if result:
+            if result and not result.denial:
                 yield from self._given(questions, result)
         for error in errors or self._given_up(results):
             raise error
@@ -201,12 +201,14 @@ class Asking:
         return Answer(question.key, value, usage=usage)
 
     def _given_up(self, results: Iterable[tuple[bytes, Result | None]]) -> list[Exception]:
-        """Why the rest need not be asked, after so many in a row that the provider did not answer."""
+        """Why the rest need not be asked: they would all be refused, or so many in a row had no answer."""
         for result in (result for _, result in results if result):
+            if result.denial:
+                return [result.denial]
             self._in_a_row = self._in_a_row + 1 if result.trouble else 0
             if self._in_a_row >= IN_A_ROW and result.trouble:
                 said = f"{IN_A_ROW} questions in a row: {result.answer.error}"
-                return [Unavailable(said) if isinstance(result.trouble, Transient) else Refused(said)]
+                return [Unavailable(said) if isinstance(result.trouble, Transient) else UpstreamRefused(said)]
         return []
 
     def _keep(self, results: Iterable[tuple[bytes, Result | None]]) -> None:

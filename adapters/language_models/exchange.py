@@ -16,7 +16,7 @@ from adapters.language_models.service import Heard, NoAnswer, Service
 from adapters.services.answers import Rejected, Transient
 from adapters.services.retries import Patience
 from commands.ports import NO_USAGE, Usage
-from domain.base import DomainError
+from domain.base import DomainError, Refused
 from domain.summaries import without_quotations
 
 REASKS = 2
@@ -48,7 +48,13 @@ class Result:
 
     answer: Answer
     failures: Counter[str] = field(default_factory=Counter)
-    trouble: Transient | Rejected | None = None
+    trouble: Transient | Refused | None = None
+
+    @property
+    def denial(self) -> Refused | None:
+        """What the provider would say to every other question as well."""
+        trouble = self.trouble
+        return trouble if isinstance(trouble, Refused) and not isinstance(trouble, Rejected) else None
 
 
 class Exchange:
@@ -65,7 +71,7 @@ class Exchange:
         self._asked = 0
 
     def result(self) -> Result:
-        """Raises Stopped, Refused where every question would be, and Invalid for a schema that is none."""
+        """Raises Stopped, and Invalid for a schema that is none."""
         try:
             value = self._value()
         except NoAnswer as error:
@@ -75,10 +81,12 @@ class Exchange:
             return self._none(f"{self._service.name} gave no answer ({tries} tries): {error}", None, error)
         except Rejected as error:
             return self._none(error.message, "rejected", error)
+        except Refused as error:
+            return self._none(error.message, "denied", error)
         self._failures["invalid"] += self._asked - 1
         return Result(Answer(self._question.key, value, usage=self._usage), +self._failures)
 
-    def _none(self, error: str, kind: str | None, trouble: Transient | Rejected | None = None) -> Result:
+    def _none(self, error: str, kind: str | None, trouble: Transient | Refused | None = None) -> Result:
         """The error may stand in the log: services that repeat what they were sent are not quoted."""
         if kind:
             self._failures[kind] += 1

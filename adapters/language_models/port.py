@@ -53,5 +53,13 @@ class LanguageModel(Protocol):
 
 
 class LanguageModels(Protocol):
-    def get(self, name: str) -> LanguageModel:
-        """Raises Invalid for a provider that is unknown, Refused for one that is not set up."""
+    def get(self, name: str, local: str = "") -> LanguageModel:
+        """`local`: what does the same without a language model; an error names that as well.
+
+        Raises Invalid for a provider that is unknown, Refused for one that is not set up.
+        """
+
+
+def asked_for(name: str, local: str, language_models: LanguageModels) -> LanguageModel | None:
+    """None where the local one is meant, by its name or as `local` alone."""
+    return None if name in (local, "local", "local/") else language_models.get(name, local)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from domain.base import Refused
+from domain.base import UpstreamRefused
 
 PASSING = {408, 409, 425, 429}
 THIS_ONE = {400, 413, 422}
@@ -27,13 +27,13 @@ class Transient(Exception):
         self.kind = kind
 
 
-class Rejected(Refused):
+class Rejected(UpstreamRefused):
     """The service says no to this request, which may be no word about the next."""
 
 
 def failure(
     service: str, status: int, message: str, headers: Mapping[str, str], key: str | None
-) -> Transient | Refused:
+) -> Transient | UpstreamRefused:
     """An answer that is no success: 408, 409, 425, 429 and 5xx may pass, any other will be the same again.
 
     OpenAI says 429 too when the account has no money left, which no waiting mends.
@@ -44,7 +44,7 @@ def failure(
         asked = f", and asks to wait {wait:.0f} s" if wait is not None else ""
         kind = "rate_limit" if status == 429 else "server"
         return Transient(f"it answered HTTP {status}{asked}: {said}", wait, kind)
-    refusal = Rejected if status in THIS_ONE else Refused
+    refusal = Rejected if status in THIS_ONE else UpstreamRefused
     return refusal(f"{service} refused: HTTP {status}: {said}")
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from adapters.language_models import LanguageModels
+from adapters.language_models import LanguageModels, asked_for
 from adapters.taxonomist.asking import AskingTaxonomist
 from adapters.taxonomist.local import MODEL, LocalTaxonomist
 from commands.ports import Taxonomist
-from domain.base import Invalid
 
 __all__ = ["LocalTaxonomist", "make_taxonomist"]
 
 
 def make_taxonomist(model: str, language_models: LanguageModels) -> Taxonomist:
     """Raises Invalid for a model that is unknown, Refused for a provider that is not set up."""
-    provider, _, name = model.partition("/")
-    if provider != "local":
-        return AskingTaxonomist(language_models.get(model))
-    if name not in ("", "agglomerative"):
-        raise Invalid(f"unknown model {model!r}: known are {MODEL}")
-    return LocalTaxonomist()
+    asked = asked_for(model, MODEL, language_models)
+    return AskingTaxonomist(asked) if asked else LocalTaxonomist()

@@ -22,7 +22,7 @@ from adapters.vectors.points import (
     values_by_kind,
 )
 from commands.ports import Hit, Point, PointFilter, PointId
-from domain.base import Conflict, DomainError, Invalid, NotFound, Refused, Unavailable
+from domain.base import Conflict, DomainError, Invalid, NotFound, Unavailable, UpstreamRefused
 from domain.values import Vectors
 
 TIMEOUT = 30
@@ -229,7 +229,7 @@ def _meant(error: UnexpectedResponse, collection: str) -> DomainError:
     if error.status_code == 404 and collection:
         return _unknown(collection)
     if error.status_code in (401, 403):
-        return Refused(f"the vector server refuses the key (LMSYS_QDRANT_API_KEY): {error}")
+        return UpstreamRefused(f"the vector server refuses the key (LMSYS_QDRANT_API_KEY): {error}")
     if error.status_code in (400, 409, 413, 422):
         return Invalid(f"the vector server cannot take this: {error}")
     return Unavailable(f"the vector server cannot answer now: {error}")

@@ -156,7 +156,7 @@ def test_classifiers_are_made_once_and_by_their_embedder(
     other = classifiers.get("local/nearest@wordllama/l2_supercat_64")
     template = replace(LABELLED, examples=())
     assert next(other.classify(template, [Item(0, "rain")], Limits())).label == "WeatherReport"
-    with pytest.raises(Invalid, match="unknown model 'local/farthest'"):
+    with pytest.raises(Invalid, match="name local/nearest, local/nearest@PROVIDER/MODEL, or"):
         classifiers.get("local/farthest")
     with pytest.raises(Invalid, match="unknown embedding provider 'none'"):
         classifiers.get("local/nearest@none/such")

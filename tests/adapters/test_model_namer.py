@@ -219,7 +219,7 @@ def test_many_that_are_alike_are_asked_about_in_parts() -> None:
 
 def test_a_model_of_a_provider_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     class Models:
-        def get(self, name: str) -> LanguageModel:
+        def get(self, name: str, local: str = "") -> LanguageModel:
             assert name == "openai/gpt-4o-mini"
             return Scripted(named)
 

@@ -9,6 +9,8 @@ from uuid import uuid4
 import pytest
 from fastapi.testclient import TestClient
 
+from adapters.services.answers import failure
+from commands.ports import Advice, Report
 from tests import stories
 from tests.browsing import Installation
 from tests.evaluating import MODEL, Scripted, Suggesters, bus, suggest, work
@@ -295,3 +297,29 @@ def test_a_run_in_the_words_of_prompts(api: TestClient, made: Installation) -> N
     silent = api.post("/api/suggest", json={**body, "prompt_template": "Label this."})
     assert silent.json()["errors"][0]["pointer"] == "/prompt_template"
     assert silent.json()["detail"].startswith("prompt_template: it lacks {ticket}")
+
+
+class Denied:
+    """A suggester whose provider does not take the key."""
+
+    def get(self, model: str) -> Denied:
+        return self
+
+    def suggest(self, report: Report) -> Advice:
+        raise failure("openai/gpt-4o", 401, "no such key", {}, None)
+
+
+def test_a_provider_that_refuses_has_failed_and_not_the_caller(api: TestClient, made: Installation) -> None:
+    vars(made.container)["needs"]["suggesters"] = Denied()
+    body = {
+        "prompt_id": "p1",
+        "prompt_template": "Label this: {ticket}",
+        "metrics": {"correct": 0, "total": 1},
+        "category_stats": {"ORDER": {"correct": 0, "total": 1}},
+        "confusion_matrix": {},
+        "failed_cases": [],
+        "model": "openai/gpt-4o",
+    }
+    answer = api.post("/api/suggest", json=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (502, "application/problem+json")
+    assert answer.json()["detail"] == "openai/gpt-4o refused: HTTP 401: no such key"

@@ -9,6 +9,7 @@ from adapters.bootstrap import open_container
 from adapters.providers import SettingsLanguageModels
 from adapters.settings import Settings
 from api.app import create_app
+from domain.base import UpstreamRefused
 from tests.adapters.language_models.questions import ask, question
 from tests.protocols.server import ProtocolServer, Status, Words
 
@@ -39,6 +40,16 @@ def test_calls_tokens_cost_and_failures_are_added_up(
         (name, "invalid"): 1,
         (name, "rejected"): 1,
     }
+
+
+def test_a_call_that_ends_everything_is_counted_as_well(
+    language_models: SettingsLanguageModels, openai: ProtocolServer
+) -> None:
+    openai.answer = lambda asked: Status(401)
+    with pytest.raises(UpstreamRefused):
+        ask(language_models.get("openai/gpt-4o"), [question(), question(2, "another")], concurrency=1)
+    assert language_models.meter.totals()["openai/gpt-4o"]["calls"] == 1
+    assert language_models.meter.failures() == {("openai/gpt-4o", "denied"): 1}
 
 
 def test_a_call_without_a_price_is_counted_as_one(language_models: SettingsLanguageModels) -> None:

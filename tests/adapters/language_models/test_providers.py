@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from adapters.bootstrap import Container
+from adapters.evaluation import make_suggester
 from adapters.language_models import LanguageModel
+from adapters.namer import make_namer
 from adapters.providers import SettingsLanguageModels
-from domain.base import Invalid, Refused
+from adapters.taxonomist import make_taxonomist
+from domain.base import Invalid, Refused, UpstreamRefused
 from tests.adapters.language_models.questions import RIGHT, SCHEMA, ask, ask_one, question
 from tests.protocols.dialects import Anthropic, Cohere, OpenAI
 from tests.protocols.fixtures import OtherModels, pointed_at
@@ -205,7 +209,7 @@ def test_what_concerns_every_question_is_raised_without_the_key(
     caplog.set_level(logging.DEBUG)
     service.answer = lambda asked: Status(status, f"no, not with {KEY}")
     with pytest.raises(
-        Refused, match=rf"{model.name} refused: HTTP {status}: no, not with \[key\]"
+        UpstreamRefused, match=rf"{model.name} refused: HTTP {status}: no, not with \[key\]"
     ) as refused:
         ask(model, [question(number, str(number)) for number in range(100)], concurrency=2)
     assert len(service.asked) <= 4
@@ -262,6 +266,27 @@ def test_an_empty_account_is_refused_at_once(
 
 
 @pytest.mark.parametrize(
+    ("make", "local"),
+    [
+        (make_namer, "local/c-tf-idf"),
+        (make_suggester, "local/confusion"),
+        (make_taxonomist, "local/agglomerative"),
+    ],
+)
+@pytest.mark.parametrize("name", ["local/magic", "none/such", "openai/"])
+def test_of_an_unknown_model_the_known_ones_are_named(
+    language_models: SettingsLanguageModels, make: Callable[..., Any], local: str, name: str
+) -> None:
+    known = "anthropic, cohere, groq, ollama, openai, openai-compatible"
+    with pytest.raises(Invalid) as refused:
+        make(name, language_models)
+    assert refused.value.message == (
+        f"model '{name}' is not known: name {local}, or provider/model of {known}"
+    )
+    assert make("local", language_models).model == local
+
+
+@pytest.mark.parametrize(
     ("name", "unset", "variable"),
     [
         ("anthropic/m", "anthropic_api_key", "ANTHROPIC_API_KEY"),
@@ -280,7 +305,7 @@ def test_a_provider_that_is_not_set_up_is_refused(
 
 @pytest.mark.parametrize("name", ["gpt-4o", "openai/", "mistral/large", ""])
 def test_a_name_that_is_none_is_invalid(language_models: SettingsLanguageModels, name: str) -> None:
-    with pytest.raises(Invalid, match=r"provider/model, of anthropic, cohere, groq, ollama, openai"):
+    with pytest.raises(Invalid, match=r"name provider/model of anthropic, cohere, groq, ollama, openai"):
         language_models.get(name)
 
 
