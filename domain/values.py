@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,17 @@ def _odd_character(text: str) -> str | None:
 def mended(text: str) -> str:
     """The text without what `flaw` finds, for words of others that must not be lost: why a job failed."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+DECIMALS = 12
+"""Of sums of what calls took: a token costs a multiple of that, and floats are not as exact."""
+
+
+def added(usage: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Sums of what calls took; a sum with something unknown in it is unknown."""
+    names = usage.keys() | more.keys()
+    pairs = {name: (usage.get(name, 0), more.get(name, 0)) for name in sorted(names)}
+    return {name: None if None in pair else round(sum(pair), DECIMALS) for name, pair in pairs.items()}
 
 
 def digest(data: bytes) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from domain.templates import TemplateContent
+from domain.values import added
 
 Stop = Callable[[], bool]
 """Asked before every call: whether whoever wanted the answers wants no more of them."""
@@ -42,15 +43,7 @@ class Usage:
     cached: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        known = self.cost_usd is not None and other.cost_usd is not None
-        return Usage(
-            self.calls + other.calls,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            (self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
-            self.seconds + other.seconds,
-            self.cached + other.cached,
-        )
+        return Usage(**added(vars(self), vars(other)))
 
 
 NO_USAGE = Usage()

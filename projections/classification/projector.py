@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from domain.classification import CONFIDENCE_UNIT, NO_CONFIDENCE, ClassificationRun
 from domain.datasets import Dataset
-from domain.values import unpack
+from domain.values import added, unpack
 from projections.base import ReadStore, Recorded
 from projections.classification.tables import counts, erased, results, runs, tables
 
@@ -20,7 +20,7 @@ _SAME = (
     *("dataset", "template_id", "template_number", "template_hash", "labels", "model", "alias"),
     *("filters", "execution", "parameters"),
 )
-_USED = ("calls", "input_tokens", "output_tokens", "cached")
+_USED = ("calls", "input_tokens", "output_tokens", "cost_usd", "cached")
 
 
 class _Batch:
@@ -187,12 +187,8 @@ class _Batch:
 
 
 def _used(row: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
-    cost, more = row["cost_usd"], usage.get("cost_usd", 0.0)
-    return {
-        **{name: row[name] + usage.get(name, 0) for name in _USED},
-        "cost_usd": None if cost is None or more is None else cost + more,
-        "call_seconds": row["call_seconds"] + usage.get("seconds", 0.0),
-    }
+    sums = added({**{name: row[name] for name in _USED}, "seconds": row["call_seconds"]}, usage)
+    return {**{name: sums[name] for name in _USED}, "call_seconds": sums["seconds"]}
 
 
 def _any(query_ids: Iterable[int]) -> Any:  # noqa: ANN401
