@@ -22,6 +22,7 @@ from commands.ports import (
     Progress,
     VectorSource,
 )
+from commands.runs import free_id
 from domain.base import Conflict, Invalid
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
@@ -56,12 +57,6 @@ class CompleteClustering:
     clustering: Clustering
 
 
-@dataclass(frozen=True, kw_only=True)
-class FailClustering:
-    run_id: str
-    error: str
-
-
 def request_clustering(cmd: RequestClustering, store: EventStore, clusterer: Clusterer) -> Outcome:
     dataset = store.load(Dataset, cmd.dataset)
     if not dataset.queries:
@@ -70,7 +65,7 @@ def request_clustering(cmd: RequestClustering, store: EventStore, clusterer: Clu
     wanted = parameters.get("n_clusters")
     if wanted is not None and wanted > dataset.queries:
         raise Invalid(f"n_clusters is {wanted}, but data set {cmd.dataset!r} has {dataset.queries} queries")
-    run_id = next(free for free in _run_ids(cmd) if store.find(ClusteringRun, free) is None)
+    run_id = free_id(store, ClusteringRun, _run_id(cmd))
     run = ClusteringRun(
         run_id=run_id,
         dataset=cmd.dataset,
@@ -84,14 +79,11 @@ def request_clustering(cmd: RequestClustering, store: EventStore, clusterer: Clu
     return Outcome((run,), {"run_id": run_id, "status": "pending", "processed": 0})
 
 
-def _run_ids(cmd: RequestClustering) -> Iterator[str]:
-    """`kmeans-200-20251004-170442`, then the same with `-2`, `-3`, ... for requests of the same second."""
+def _run_id(cmd: RequestClustering) -> str:
+    """`kmeans-200-20251004-170442`."""
     size = cmd.parameters.get("n_clusters")
     stamp = f"{cmd.at:%Y%m%d-%H%M%S}"
-    name = f"{cmd.algorithm}-{size}-{stamp}" if size else f"{cmd.algorithm}-{stamp}"
-    yield name
-    for number in range(2, 1_000_000):
-        yield f"{name}-{number}"
+    return f"{cmd.algorithm}-{size}-{stamp}" if size else f"{cmd.algorithm}-{stamp}"
 
 
 def record_assignments(cmd: RecordAssignments, store: EventStore) -> Outcome:
@@ -113,12 +105,6 @@ def complete_clustering(cmd: CompleteClustering, store: EventStore) -> Outcome:
     if run.pending_events and (erased := store.load(Dataset, run.dataset).erased_queries()):
         run.erase(np.array(erased, np.int64))
     return Outcome((run,), contents={address: centroids})
-
-
-def fail_clustering(cmd: FailClustering, store: EventStore) -> Outcome:
-    run = store.load(ClusteringRun, cmd.run_id)
-    run.fail(cmd.error)
-    return Outcome((run,))
 
 
 def run_clustering(
@@ -176,7 +162,6 @@ def _chunks(vectors: VectorSource, found: Clustering) -> Iterator[tuple[QueryIds
 
 HANDLERS: dict[type, Handler] = {
     CompleteClustering: complete_clustering,
-    FailClustering: fail_clustering,
     RecordAssignments: record_assignments,
     RequestClustering: request_clustering,
 }

@@ -11,12 +11,12 @@ from adapters.bootstrap import HANDLERS, Container
 from commands.bus import Bus
 from commands.classification import (
     CancelClassification,
-    FailClassification,
     RequestClassification,
     ResumeClassification,
     run_classification,
 )
 from commands.ports import BatchState, Item, Labelled, Limits, Outcome, Stop, Usage, never
+from commands.runs import Fail
 from domain.base import DomainError, Invalid
 from domain.classification import ClassificationRun
 from domain.templates import Label, Template, TemplateContent
@@ -177,7 +177,7 @@ def work(
             again=again,
         )
     except DomainError as error:
-        container.bus.handle(FailClassification(classification_run_id=run_id, error=error.message))
+        container.bus.handle(Fail(kind=ClassificationRun, name=run_id, error=error.message))
 
 
 def run_of(container: Container, run_id: str) -> ClassificationRun:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from commands.bus import Bus
 from commands.classification.recording import RecordResults
 from commands.ports import NO_USAGE, Contents, Item, Labelled, Usage
+from commands.runs import chunks
 from domain.classification import ClassificationRun, Results
 from domain.content import decode_content
 from domain.summaries import without_quotations
@@ -20,10 +20,6 @@ READ_AT_ONCE = 500
 """Conversations that are in memory at a time, besides those that are asked about."""
 
 RECORDED_AT_ONCE = 10_000
-CHARACTERS_AT_ONCE = 300_000
-SECONDS_AT_ONCE = 1.0
-"""A chunk ends at whichever comes first; what a killed worker loses has waited no longer than that."""
-
 LONGEST_REASONING = 2_000
 LONGEST_ERROR = 500
 
@@ -76,25 +72,22 @@ class Recorder:
     prompt: str = ""
     recorded: int = 0
     passed_over: int = 0
-    _answers: list[Labelled] = field(default_factory=list)
-    _characters: int = 0
-    _begun: float = 0.0
 
     def __post_init__(self) -> None:
         self._places = {label: place for place, label in enumerate(self.run.labels)}
 
-    def add(self, answer: Labelled) -> None:
-        if not self._answers:
-            self._begun = time.monotonic()
-        self._answers.append(self._fit_to_keep(answer))
-        self._characters += len(answer.reasoning or "") + len(answer.error or "")
-        full = len(self._answers) >= RECORDED_AT_ONCE or self._characters >= CHARACTERS_AT_ONCE
-        if full or time.monotonic() - self._begun >= SECONDS_AT_ONCE:
-            self.flush()
+    def record(
+        self, answers: Iterable[Labelled], progress: Callable[[int], None] = lambda done: None
+    ) -> None:
+        """`progress` is told how many of these were recorded."""
+        done = 0
+        for some in chunks(map(self._fit_to_keep, answers), RECORDED_AT_ONCE, _characters):
+            self._record(some)
+            done += len(some)
+            progress(done)
 
-    def add_errors(self, query_ids: Sequence[int], error: str) -> None:
-        for query_id in query_ids:
-            self.add(Labelled(query_id, None, error=error))
+    def record_errors(self, query_ids: Sequence[int], error: str) -> None:
+        self.record(Labelled(query_id, None, error=error) for query_id in query_ids)
 
     def _fit_to_keep(self, answer: Labelled) -> Labelled:
         query_id = int(answer.key)
@@ -113,11 +106,7 @@ class Recorder:
             answer.usage,
         )
 
-    def flush(self) -> None:
-        """Record what there is."""
-        answers, self._answers, self._characters = self._answers, [], 0
-        if not answers:
-            return
+    def _record(self, answers: list[Labelled]) -> None:
         command = RecordResults(
             classification_run_id=self.run.name, results=self._results(answers, self.prompt)
         )
@@ -138,3 +127,7 @@ class Recorder:
             usage=vars(usage),
             prompt=prompt,
         )
+
+
+def _characters(answer: Labelled) -> int:
+    return len(answer.reasoning or "") + len(answer.error or "")

@@ -21,6 +21,7 @@ from commands.ports import (
     Progress,
     Sources,
 )
+from commands.runs import chunks
 from domain.base import Invalid
 from domain.classification import Batch, ClassificationRun
 from domain.templates import Template, TemplateContent
@@ -100,8 +101,7 @@ def _look_at(
         _take_in(recorder, classifier.results(template, batch.batch_id), batch.query_ids)
         why = error or "no answer stands in its results"
         silent = _open(store.load(ClassificationRun, run.name), batch)
-        recorder.add_errors(silent.tolist(), f"batch {batch.batch_id}: {why}")
-        recorder.flush()
+        recorder.record_errors(silent.tolist(), f"batch {batch.batch_id}: {why}")
     recorder.bus.handle(EndBatch(classification_run_id=run.name, batch_id=batch.batch_id, error=error))
 
 
@@ -114,25 +114,15 @@ def _take_in(recorder: Recorder, answers: Iterator[Labelled], wanted: QueryIds) 
     """Record the answers to these queries. Others are passed over; where the source breaks off, what came
     before is recorded all the same.
     """
-    some: list[Labelled] = []
-    try:
-        for answer in answers:
-            if not _is_of(answer.key, wanted):
-                recorder.passed_over += 1
-                continue
-            some.append(answer)
-            if len(some) == READ_AT_ONCE:
-                _add(recorder, some)
-                some = []
-    finally:
-        _add(recorder, some)
-        recorder.flush()
+    recorder.record(_with_texts(recorder, answers, wanted))
 
 
-def _add(recorder: Recorder, answers: list[Labelled]) -> None:
-    recorder.texts.hold([int(one.key) for one in answers])
-    for answer in answers:
-        recorder.add(answer)
+def _with_texts(recorder: Recorder, answers: Iterator[Labelled], wanted: QueryIds) -> Iterator[Labelled]:
+    for some in chunks(answers, READ_AT_ONCE):
+        known = [one for one in some if _is_of(one.key, wanted)]
+        recorder.passed_over += len(some) - len(known)
+        recorder.texts.hold([int(one.key) for one in known])
+        yield from known
 
 
 def _is_of(key: int | str, wanted: QueryIds) -> bool:

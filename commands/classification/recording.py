@@ -50,12 +50,6 @@ class EndClassification:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FailClassification:
-    classification_run_id: str
-    error: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class EndIngest:
     classification_run_id: str
     ingest_id: str
@@ -93,12 +87,6 @@ def end_batch(cmd: EndBatch, store: EventStore) -> Outcome:
 def end_classification(cmd: EndClassification, store: EventStore) -> Outcome:
     run = store.load(ClassificationRun, cmd.classification_run_id)
     run.end(cmd.left, cmd.missing)
-    return Outcome((run,))
-
-
-def fail_classification(cmd: FailClassification, store: EventStore) -> Outcome:
-    run = store.load(ClassificationRun, cmd.classification_run_id)
-    run.fail(cmd.error)
     return Outcome((run,))
 
 

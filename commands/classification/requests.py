@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from commands.ports import BatchClassifiers, Classifiers, EventStore, Outcome, Selection, Sources
+from commands.runs import free_id, stamped
 from domain.base import NotFound
 from domain.classification import ClassificationRun
 from domain.templates import Template
@@ -66,9 +66,8 @@ def request_classification(
     if cmd.execution.get("mode") == "batch":
         batch_classifiers.get(model)
     filters = selection.checked(cmd.filters)
-    free = next(name for name in _ids(model, cmd.at) if store.find(ClassificationRun, name) is None)
     run = ClassificationRun(
-        classification_run_id=free,
+        classification_run_id=free_id(store, ClassificationRun, f"classify-{stamped(model, cmd.at)}"),
         dataset=filters["dataset"],
         template_id=cmd.template_id,
         template_number=number,
@@ -91,14 +90,6 @@ def _number(template: Template, template_hash: str | None) -> int:
     if number is None:
         raise NotFound(f"template {template.name!r} has no version with template_hash {template_hash!r}")
     return number
-
-
-def _ids(model: str, at: datetime) -> Iterator[str]:
-    """`classify-nearest-20251004-124530`, then the same with `-2`, `-3`, ..."""
-    name = f"classify-{re.sub(r'[^a-z0-9.]+', '-', model.partition('/')[2].lower())[:40]}-{at:%Y%m%d-%H%M%S}"
-    yield name
-    for number in range(2, 1_000_000):
-        yield f"{name}-{number}"
 
 
 def resume_classification(cmd: ResumeClassification, store: EventStore) -> Outcome:

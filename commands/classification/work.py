@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from commands.bus import Bus
 from commands.classification.answers import Recorder, Texts
 from commands.classification.batches import cancel_batches, work_on_batches
 from commands.classification.population import population_of
-from commands.classification.recording import EndClassification, FailClassification, RecordPopulation
+from commands.classification.recording import EndClassification, RecordPopulation
 from commands.ports import (
     Again,
     BatchClassifiers,
@@ -22,12 +20,10 @@ from commands.ports import (
     Progress,
     Selection,
 )
+from commands.runs import Cancellation, Fail
 from domain.base import Refused
 from domain.classification import ClassificationRun, sampled
 from domain.templates import Template
-
-LOOK_EVERY_S = 0.3
-"""How often a run is asked whether somebody has cancelled it."""
 
 
 def run_classification(
@@ -76,17 +72,14 @@ def _classify(
     population = population_of(run, contents)
     left = run.left(population)
     template = store.load(Template, run.template_id).at(run.template_number)
-    texts, cancelled = Texts(run.dataset, contents), Cancelled(store, run.name)
+    texts = Texts(run.dataset, contents)
+    cancelled = Cancellation(lambda: store.load(ClassificationRun, run.name).status != "running")
     recorder = Recorder(run, bus, texts, classifier.prompt)
+    before = run.count - len(left)
     answers = classifier.classify(template, texts.items(left), _limits(run), cancelled)
-    try:
-        for done, answer in enumerate(answers, run.count - len(left) + 1):
-            recorder.add(answer)
-            progress(done, run.count)
-        if not cancelled():
-            recorder.add_errors(texts.unanswered(), "the classifier gave no answer")
-    finally:
-        recorder.flush()
+    recorder.record(answers, lambda done: progress(before + done, run.count))
+    if not cancelled():
+        recorder.record_errors(texts.unanswered(), "the classifier gave no answer")
     now = store.load(ClassificationRun, run.name)
     _end(now, len(now.left(population)), texts.missing, bus)
 
@@ -96,7 +89,7 @@ def _end(run: ClassificationRun, left: int, missing: int, bus: Bus) -> None:
     unread = max(0, left - missing)
     if unread and run.status == "running":
         error = f"the classifier stopped before {unread:,} queries; resume the run to go on"
-        bus.handle(FailClassification(classification_run_id=run.name, error=error))
+        bus.handle(Fail(kind=ClassificationRun, name=run.name, error=error))
         return
     bus.handle(EndClassification(classification_run_id=run.name, left=unread, missing=missing))
 
@@ -112,22 +105,6 @@ def _limits(run: ClassificationRun) -> Limits:
         rpm=wanted.get("rpm"),
         tokens=None if tokens is None else tokens - run.tokens,
     )
-
-
-class Cancelled:
-    """Whether a run is not to go on. The log is asked a few times a second at most."""
-
-    def __init__(self, store: EventStore, classification_run_id: str) -> None:
-        self._store = store
-        self._name = classification_run_id
-        self._ask_at = 0.0
-        self._is_cancelled = False
-
-    def __call__(self) -> bool:
-        if not self._is_cancelled and time.monotonic() >= self._ask_at:
-            self._ask_at = time.monotonic() + LOOK_EVERY_S
-            self._is_cancelled = self._store.load(ClassificationRun, self._name).status != "running"
-        return self._is_cancelled
 
 
 def run_cancelled(

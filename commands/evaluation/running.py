@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,7 @@ from commands.ports import (
     Progress,
     Usage,
 )
-from domain.base import Aggregate
+from commands.runs import Cancellation, chunks, free_id
 from domain.evaluation import Answers, EvaluationRun, Manifest, TestSet, plain
 from domain.evaluation.runs import ERROR
 from domain.summaries import without_quotations
@@ -34,15 +32,8 @@ from domain.templates import Template, TemplateContent
 
 READ_AT_ONCE = 500
 RECORDED_AT_ONCE = 2_000
-RECORDED_EVERY_S = 2.0
-"""So much of what was answered is lost at most when a worker dies."""
-
 LONGEST_WORDS = 500
-MOST_WORDS = 200_000
-"""Characters of what was said of a case, and of all of an event."""
-
-LOOKED_EVERY_S = 1.0
-"""Whether somebody has asked the run to stop."""
+"""Characters of what was said of a case."""
 
 SEED = 42
 
@@ -85,7 +76,7 @@ def request_evaluation(cmd: RequestEvaluation, store: EventStore, classifiers: C
     version = store.load(TestSet, cmd.test_set).at(cmd.test_set_version)
     classifier = classifiers.get(cmd.model)
     run = EvaluationRun(
-        evaluation_run_id=free_id(store, EvaluationRun, "evaluation", cmd.at),
+        evaluation_run_id=evaluation_id(store, cmd.at),
         template_id=cmd.template_id,
         template_number=number,
         template_hash=content.template_hash,
@@ -113,11 +104,8 @@ def requested(run: EvaluationRun) -> dict[str, Any]:
     }
 
 
-def free_id(store: EventStore, kind: type[Aggregate], word: str, at: datetime) -> str:
-    """`evaluation-20251004-170442`, then the same with `-2`, `-3`, ... for those of the same second."""
-    name = f"{word}-{at:%Y%m%d-%H%M%S}"
-    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
-    return next(one for one in names if store.find(kind, one) is None)
+def evaluation_id(store: EventStore, at: datetime) -> str:
+    return free_id(store, EvaluationRun, f"evaluation-{at:%Y%m%d-%H%M%S}")
 
 
 def record_answers(cmd: RecordAnswers, store: EventStore) -> Outcome:
@@ -156,14 +144,16 @@ def run_evaluation(
         return
     manifest, content = manifest_of(run.manifest, contents), content_of(run, store, contents)
     wanted = run.open_cases.tolist()
-    book = _Book(bus, run, content, len(manifest) - len(wanted), progress)
+    book = _Book(bus, run, content)
     items = _items(wanted, manifest, contents, book)
-    stop = _stopped(lambda: store.load(EvaluationRun, evaluation_run_id).cancelling)
-    try:
-        for labelled in classifiers.get(run.model).classify(content, items, _limits(run), stop):
-            book.add(labelled)
-    finally:
-        book.record()
+    stop = Cancellation(lambda: store.load(EvaluationRun, evaluation_run_id).cancelling)
+    done = len(manifest) - len(wanted)
+    answers = classifiers.get(run.model).classify(content, items, _limits(run), stop)
+    for some in chunks(answers, RECORDED_AT_ONCE, _characters):
+        book.record(some)
+        done += len(some)
+        progress(done, len(manifest))
+    book.record([])
     bus.handle(EndEvaluation(evaluation_run_id=evaluation_run_id))
 
 
@@ -182,80 +172,61 @@ def _items(wanted: list[int], manifest: Manifest, contents: Contents, book: _Boo
             yield Item(number, text, int(manifest.query_ids[number - 1]) or None)
 
 
-def _stopped(asked: Callable[[], bool]) -> Callable[[], bool]:
-    """The same, asked once a second at most; who has said yes is not asked again."""
-    looked, stopped = 0.0, False
-
-    def stop() -> bool:
-        nonlocal looked, stopped
-        if not stopped and time.monotonic() - looked >= LOOKED_EVERY_S:
-            looked, stopped = time.monotonic(), asked()
-        return stopped
-
-    return stop
+def _characters(one: Labelled) -> int:
+    return min(LONGEST_WORDS, len(one.error or one.reasoning or ""))
 
 
 class _Book:
-    """Answers on their way into the log, recorded some at a time. `texts` are those that are under way.
+    """Answers on their way into the log. `texts` are those that are under way.
 
     `gone` is only ever added to, perhaps by another thread that reads items.
     """
 
-    def __init__(
-        self, bus: Bus, run: EvaluationRun, content: TemplateContent, done: int, progress: Progress
-    ) -> None:
+    def __init__(self, bus: Bus, run: EvaluationRun, content: TemplateContent) -> None:
         self.texts: dict[int, str] = {}
         self.gone: list[int] = []
         self._bus = bus
         self._run_id = run.evaluation_run_id
         self._index = {label: at for at, label in enumerate(run.labels)}
         self._examples = {plain(one.text) for one in content.examples}
-        self._progress, self._done, self._total = progress, done, len(run.predicted)
-        self._answers: list[Labelled] = []
-        self._leaked: list[int] = []
-        self._words: list[dict[str, Any]] = []
         self._told_gone = 0
-        self._recorded = time.monotonic()
 
-    def add(self, labelled: Labelled) -> None:
-        number = int(labelled.key)
-        text = self.texts.pop(number)
-        self._answers.append(labelled)
-        if plain(text) in self._examples:
-            self._leaked.append(number)
-        failed = labelled.label is None
-        if words := labelled.error if failed else labelled.reasoning:
-            said = without_quotations(words, [text])[:LONGEST_WORDS]
-            self._words.append({"number": number, "error" if failed else "reasoning": said})
-        self._done += 1
-        self._progress(self._done, self._total)
-        late = time.monotonic() - self._recorded > RECORDED_EVERY_S
-        wordy = len(self._words) * LONGEST_WORDS >= MOST_WORDS
-        if late or wordy or len(self._answers) >= RECORDED_AT_ONCE:
-            self.record()
-
-    def record(self) -> None:
-        """Into the log with what there is."""
+    def record(self, answers: Sequence[Labelled]) -> None:
+        """These, and which cases were found to be gone."""
         gone = self.gone[self._told_gone :]
-        if not (self._answers or gone):
-            return
-        answers = Answers(
-            numbers=np.array([one.key for one in self._answers], np.int32),
-            predicted=np.array([self._label(one) for one in self._answers], np.int32),
-            confidence=np.array([_number(one.confidence) for one in self._answers], np.float32),
-            seconds=np.array([_number(one.usage.seconds or None) for one in self._answers], np.float32),
-            leaked=self._leaked,
-            gone=gone,
-            words=self._words,
-            usage=vars(_sum(one.usage for one in self._answers)),
-        )
-        self._bus.handle(RecordAnswers(evaluation_run_id=self._run_id, answers=answers))
         self._told_gone += len(gone)
-        self._answers, self._leaked, self._words = [], [], []
-        self._recorded = time.monotonic()
+        if not (answers or gone):
+            return
+        answers = [self._checked(one) for one in answers]
+        texts = {int(one.key): self.texts.pop(int(one.key)) for one in answers}
+        recorded = Answers(
+            numbers=np.array(list(texts), np.int32),
+            predicted=np.array([self._label(one) for one in answers], np.int32),
+            confidence=np.array([_number(one.confidence) for one in answers], np.float32),
+            seconds=np.array([_number(one.usage.seconds or None) for one in answers], np.float32),
+            leaked=[number for number, text in texts.items() if plain(text) in self._examples],
+            gone=gone,
+            words=[said for one in answers if (said := _said(one, texts[int(one.key)]))],
+            usage=vars(_sum(one.usage for one in answers)),
+        )
+        self._bus.handle(RecordAnswers(evaluation_run_id=self._run_id, answers=recorded))
+
+    def _checked(self, one: Labelled) -> Labelled:
+        """Without a label it says why."""
+        if one.label in self._index or (one.label is None and one.error):
+            return one
+        named = "no label" if one.label is None else f"{one.label[:80]!r}, which is no label of the template"
+        return replace(one, label=None, error=f"the answer was {named}")
 
     def _label(self, one: Labelled) -> int:
-        return ERROR if one.label is None else self._index.get(one.label, ERROR)
+        return ERROR if one.label is None else self._index[one.label]
+
+
+def _said(one: Labelled, text: str) -> dict[str, Any] | None:
+    """What there is to read of an answer, without what it quotes."""
+    kind, words = ("error", one.error) if one.label is None else ("reasoning", one.reasoning)
+    said = without_quotations(words or "", [text])[:LONGEST_WORDS]
+    return {"number": int(one.key), kind: said} if said else None
 
 
 def _number(value: float | None) -> float:

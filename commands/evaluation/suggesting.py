@@ -10,7 +10,7 @@ from typing import Any
 from commands.bus import Bus
 from commands.evaluation.reading import draft_of, manifest_of
 from commands.evaluation.reporting import pool_of, report_of
-from commands.evaluation.running import SEED, free_id, requested
+from commands.evaluation.running import SEED, evaluation_id, requested
 from commands.ports import (
     Advice,
     Classifiers,
@@ -20,6 +20,7 @@ from commands.ports import (
     Report,
     Suggesters,
 )
+from commands.runs import free_id
 from domain.base import Conflict
 from domain.evaluation import Draft, EvaluationRun, Suggestion, TestSet
 from domain.summaries import without_quotations
@@ -49,12 +50,6 @@ class RecordSuggestion:
     advice: Advice
     manifest: str
     prompt: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class FailSuggestion:
-    suggestion_id: str
-    error: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +89,7 @@ def request_suggestion(cmd: RequestSuggestion, store: EventStore, suggesters: Su
         version = store.load(TestSet, cmd.pool).at(cmd.pool_version)
         pool = {"test_set": cmd.pool, "number": version.number, "manifest": version.manifest}
     suggestion = Suggestion(
-        suggestion_id=free_id(store, Suggestion, "suggestion", cmd.at),
+        suggestion_id=free_id(store, Suggestion, f"suggestion-{cmd.at:%Y%m%d-%H%M%S}"),
         evaluation_run_id=cmd.evaluation_run_id,
         template_id=run.template_id,
         template_number=run.template_number,
@@ -125,12 +120,6 @@ def record_suggestion(cmd: RecordSuggestion, store: EventStore) -> Outcome:
     return Outcome((suggestion,))
 
 
-def fail_suggestion(cmd: FailSuggestion, store: EventStore) -> Outcome:
-    suggestion = store.load(Suggestion, cmd.suggestion_id)
-    suggestion.fail(cmd.error)
-    return Outcome((suggestion,))
-
-
 def evaluate_suggestion(
     cmd: EvaluateSuggestion, store: EventStore, contents: Contents, classifiers: Classifiers
 ) -> Outcome:
@@ -140,7 +129,7 @@ def evaluate_suggestion(
     before = store.load(EvaluationRun, suggestion.evaluation_run_id)
     classifier = classifiers.get(before.model)
     run = EvaluationRun(
-        evaluation_run_id=free_id(store, EvaluationRun, "evaluation", cmd.at),
+        evaluation_run_id=evaluation_id(store, cmd.at),
         template_id=suggestion.template_id,
         template_number=suggestion.template_number,
         template_hash=content.template_hash,

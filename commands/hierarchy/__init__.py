@@ -8,7 +8,6 @@ from commands.hierarchy.making import mean_direction, parents_of, run_hierarchy
 from commands.hierarchy.recording import (
     MERGE_RATIO,
     CancelHierarchy,
-    FailHierarchy,
     RequestHierarchy,
     ResumeHierarchy,
 )
@@ -18,7 +17,6 @@ __all__ = [
     "MERGE_RATIO",
     "AddCategory",
     "CancelHierarchy",
-    "FailHierarchy",
     "FollowRun",
     "MoveNodes",
     "RemoveCategory",

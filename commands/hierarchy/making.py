@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,6 +33,7 @@ from commands.ports import (
     Taxonomists,
     Usage,
 )
+from commands.runs import Cancellation, chunks
 from domain.base import Refused
 from domain.clustering import ClusteringRun
 from domain.content import decode_content
@@ -48,9 +47,7 @@ MOST_TEXTS = 50_000
 """Queries that are read of a cluster, and of all together, for who names by counting words."""
 
 LONGEST_TEXT = 400
-LOOKED_AFTER_S = 1.0
-PAID_AT_ONCE, FREE_AT_ONCE = 10, 1_000
-"""Answers that one event records: of those that are paid for few, so that a job that dies asks few again."""
+RECORDED_AT_ONCE = 1_000
 
 
 def run_hierarchy(
@@ -75,7 +72,7 @@ def run_hierarchy(
         if len(children) < FEWEST:
             break
         work.arrange(level, children)
-        if work.is_ended():
+        if work.stop.look():
             return
         children = above(children, store.load(Hierarchy, hierarchy_run_id).tree, level)
     bus.handle(CompleteHierarchy(hierarchy_run_id=hierarchy_run_id))
@@ -149,9 +146,6 @@ class Answered(Protocol):
     def usage(self) -> Usage: ...
 
 
-A = TypeVar("A", bound=Answered)
-
-
 @dataclass
 class _Work:
     """The making of levels, each step from where it stands."""
@@ -162,10 +156,9 @@ class _Work:
     taxonomist: Taxonomist
     progress: Progress
     _done: int = 0
-    _looked: float = 0.0
-    _unwanted: bool = False
 
     def __post_init__(self) -> None:
+        self.stop = Cancellation(lambda: self._now().status != "pending")
         asked = self._now().parameters
         known = {name: asked[name] for name in ("concurrency", "rpm") if name in asked}
         self._limits = Limits(**known)
@@ -174,16 +167,6 @@ class _Work:
 
     def _now(self) -> Hierarchy:
         return self.store.load(Hierarchy, self.name)
-
-    def stop(self) -> bool:
-        """Whether it was cancelled. The log is asked once a second."""
-        return self._unwanted or (time.monotonic() - self._looked > LOOKED_AFTER_S and self.is_ended())
-
-    def is_ended(self) -> bool:
-        """The same, by the log as it is now. A job that was to stop never goes on: another one does."""
-        self._looked = time.monotonic()
-        self._unwanted = self._unwanted or self._now().status != "pending"
-        return self._unwanted
 
     def arrange(self, level: int, children: Sequence[Child]) -> None:
         """All that is left to do of a level; nothing for one that is done."""
@@ -198,7 +181,7 @@ class _Work:
         known = {one.cluster_id: one for one in children}
         for step in (self._propose, self._choose, self._assign, self._rename):
             step(level, known)
-            if self.is_ended():
+            if self.stop.look():
                 return
         self.bus.handle(EndLevel(hierarchy_run_id=self.name, level=level))
 
@@ -216,7 +199,8 @@ class _Work:
             for number, area in enumerate(now.neighborhoods)
             if number not in now.proposals
         ]
-        for some in self._in_parts(self.taxonomist.propose(left, self._limits, self.stop)):
+        proposed = self.taxonomist.propose(left, self._limits, self.stop)
+        for some in chunks(proposed, RECORDED_AT_ONCE):
             rows = [
                 {
                     "neighborhood": one.number,
@@ -248,7 +232,7 @@ class _Work:
         answers = self.taxonomist.assign(
             list(known.values()), now.assigned, categories, self._limits, self.stop
         )
-        for some in self._in_parts(answers):
+        for some in chunks(answers, RECORDED_AT_ONCE):
             rows = [
                 {"cluster_id": one.cluster_id, "parent_cluster_id": one.category_id, "error": one.error}
                 for one in some
@@ -269,7 +253,8 @@ class _Work:
         titles = {one: str(now.tree.category(one).title) for one in now.named}
         if len(titles) == len(groups):
             return
-        for some in self._in_parts(self.taxonomist.rename(groups, titles, self._limits, self.stop)):
+        named = self.taxonomist.rename(groups, titles, self._limits, self.stop)
+        for some in chunks(named, RECORDED_AT_ONCE):
             rows = [
                 {
                     "cluster_id": one.category_id,
@@ -280,11 +265,6 @@ class _Work:
                 for one in some
             ]
             self._record(level, "rename", rows, some)
-
-    def _in_parts(self, answers: Iterator[A]) -> Iterator[list[A]]:
-        size = PAID_AT_ONCE if self.taxonomist.prompts else FREE_AT_ONCE
-        while some := list(islice(answers, size)):
-            yield some
 
     def _record(
         self,

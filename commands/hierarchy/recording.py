@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any
 
 from commands.bus import Handler
 from commands.ports import NO_USAGE, Child, EventStore, Neighborhood, Outcome, Step, Taxonomists, Usage
+from commands.runs import free_id
 from domain.base import Conflict, Invalid, NotFound
 from domain.clustering import Cluster, ClusteringRun
 from domain.hierarchy import Hierarchy
@@ -75,12 +76,6 @@ class CompleteHierarchy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FailHierarchy:
-    hierarchy_run_id: str
-    error: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class CancelHierarchy:
     hierarchy_run_id: str
 
@@ -107,7 +102,7 @@ def request_hierarchy(cmd: RequestHierarchy, store: EventStore, taxonomists: Tax
         titles_of(store, run, chosen)
     asked = ("target_levels", "merge_ratio", "neighborhood_size", "concurrency", "rpm", "summary_run_id")
     hierarchy = Hierarchy(
-        hierarchy_run_id=next(one for one in _ids(cmd) if store.find(Hierarchy, one) is None),
+        hierarchy_run_id=free_id(store, Hierarchy, f"hier-{cmd.run_id}-{cmd.at:%Y%m%d-%H%M%S}"),
         run_id=cmd.run_id,
         run_version=run.version,
         summary_run_id=chosen or _shown_summary(clusters.values()),
@@ -119,14 +114,6 @@ def request_hierarchy(cmd: RequestHierarchy, store: EventStore, taxonomists: Tax
 
 def _answer(hierarchy: Hierarchy) -> dict[str, str]:
     return {name: getattr(hierarchy, name) for name in ("hierarchy_run_id", "run_id", "status")}
-
-
-def _ids(cmd: RequestHierarchy) -> Iterator[str]:
-    """`hier-<run_id>-20251004-124530`, then the same with `-2`, `-3`, ..."""
-    name = f"hier-{cmd.run_id}-{cmd.at:%Y%m%d-%H%M%S}"
-    yield name
-    for number in range(2, 1_000_000):
-        yield f"{name}-{number}"
 
 
 def _check_clusters(run: ClusteringRun, clusters: Mapping[int, Cluster], *, needs_titles: bool) -> None:
@@ -194,12 +181,6 @@ def complete_hierarchy(cmd: CompleteHierarchy, store: EventStore) -> Outcome:
     return Outcome((hierarchy,))
 
 
-def fail_hierarchy(cmd: FailHierarchy, store: EventStore) -> Outcome:
-    hierarchy = store.load(Hierarchy, cmd.hierarchy_run_id)
-    hierarchy.fail(cmd.error)
-    return Outcome((hierarchy,))
-
-
 def cancel_hierarchy(cmd: CancelHierarchy, store: EventStore) -> Outcome:
     hierarchy = store.load(Hierarchy, cmd.hierarchy_run_id)
     hierarchy.cancel()
@@ -220,7 +201,6 @@ HANDLERS: dict[type, Handler] = {
     CancelHierarchy: cancel_hierarchy,
     CompleteHierarchy: complete_hierarchy,
     EndLevel: end_level,
-    FailHierarchy: fail_hierarchy,
     RecordStep: record_step,
     RequestHierarchy: request_hierarchy,
     ResumeHierarchy: resume_hierarchy,

@@ -6,7 +6,6 @@ from commands.summaries.naming import run_summary
 from commands.summaries.recording import (
     CancelSummary,
     CompleteSummary,
-    FailSummary,
     RecordSummaries,
     RecordToldApart,
     RequestSummary,
@@ -20,7 +19,6 @@ __all__ = [
     "HANDLERS",
     "CancelSummary",
     "CompleteSummary",
-    "FailSummary",
     "RecordSummaries",
     "RecordTitlesEmbedded",
     "RecordToldApart",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
 
 from commands.bus import Bus
 from commands.ports import (
@@ -24,9 +22,9 @@ from commands.ports import (
     NotNamed,
     Progress,
     Sample,
-    ToldApart,
     VectorSource,
 )
+from commands.runs import Cancellation, chunks
 from commands.summaries.recording import CompleteSummary, RecordSummaries, RecordToldApart
 from commands.summaries.samples import Chosen, central_queries, contrasting_queries
 from commands.summaries.titles import embed_titles, embedder_of
@@ -41,12 +39,6 @@ CONTRASTING = 4
 """One in so many of the queries that are read is random, and as many are borderline."""
 
 RECORDED_AT_ONCE = 500
-RECORDED_AFTER_S = 1.0
-"""What a worker that dies had heard and not recorded is no more than of so long."""
-
-LOOKED_AFTER_S = 1.0
-
-T = TypeVar("T")
 
 
 def run_summary(
@@ -93,9 +85,6 @@ class _Naming:
     read: dict[int, ClusterTexts] = field(default_factory=dict)
     """What was handed out and not answered yet."""
 
-    looked: float = 0.0
-    unwanted: bool = False
-
     @property
     def summary(self) -> SummaryRun:
         return self.store.load(SummaryRun, self.summary_run_id)
@@ -105,12 +94,9 @@ class _Naming:
         given = self.summary.parameters
         return Limits(given.get("concurrency") or Limits.concurrency, given.get("rpm"))
 
-    def stop(self) -> bool:
-        """Whether it was cancelled. The log is asked once a second."""
-        if not self.unwanted and time.monotonic() - self.looked > LOOKED_AFTER_S:
-            self.looked = time.monotonic()
-            self.unwanted = self.summary.status != "pending"
-        return self.unwanted
+    @cached_property
+    def stop(self) -> Cancellation:
+        return Cancellation(lambda: self.summary.status != "pending")
 
     # --- the three steps
 
@@ -123,10 +109,11 @@ class _Naming:
         clusters = map(self._handed, sorted(self.run.clusters if self.namer.compares else left))
         named = self.namer.name(clusters, self.limits, self.stop)
         answers = (self._unquoted(one) for one in named if one.cluster_id in left)
-        with _in_batches(self._record) as add:
-            for number, answer in enumerate(answers, done + 1):
-                add(answer)
-                self.progress(number, done + len(left))
+        total = done + len(left)
+        for some in chunks(answers, RECORDED_AT_ONCE):
+            self._record(some)
+            done += len(some)
+            self.progress(done, total)
 
     def tell_apart(self) -> None:
         """Titles are told apart from those that are shown beside them, whoever wrote these."""
@@ -139,9 +126,8 @@ class _Naming:
             if cluster.title and (one not in named or cluster.title_edited)
         }
         told = self.namer.tell_apart(titles, taken, self.texts_of, self.limits, self.stop)
-        with _in_batches(self._record_apart) as add:
-            for one in told:
-                add(one)
+        for some in chunks(told, RECORDED_AT_ONCE):
+            self.bus.handle(RecordToldApart(summary_run_id=self.summary_run_id, titles=some))
 
     def complete(self, embedder: Embedder, embeddings: Embeddings) -> None:
         summary = self.summary
@@ -164,9 +150,6 @@ class _Naming:
     def _record(self, names: list[ClusterName | NotNamed]) -> None:
         sizes = {one.cluster_id: self.sizes.get(one.cluster_id, 0) for one in names}
         self.bus.handle(RecordSummaries(summary_run_id=self.summary_run_id, names=names, sizes=sizes))
-
-    def _record_apart(self, titles: list[ToldApart]) -> None:
-        self.bus.handle(RecordToldApart(summary_run_id=self.summary_run_id, titles=titles))
 
     def _unquoted(self, answer: ClusterName | NotNamed) -> ClusterName | NotNamed:
         """Whatever the model wrote, the log is told no person's words."""
@@ -220,31 +203,6 @@ def _sample(query_ids: Iterable[int], texts: dict[int, str]) -> Sample:
     """Those whose texts are still there."""
     there = [one for one in query_ids if one in texts]
     return Sample(there, [texts[one] for one in there])
-
-
-@contextmanager
-def _in_batches(record: Callable[[list[T]], None]) -> Iterator[Callable[[T], None]]:
-    """What is added is recorded after a while; the rest at the end, also when that is an error."""
-    batch: list[T] = []
-    begun = 0.0
-
-    def flush() -> None:
-        if batch:
-            some = list(batch)
-            batch.clear()
-            record(some)
-
-    def add(one: T) -> None:
-        nonlocal begun
-        begun = begun if batch else time.monotonic()
-        batch.append(one)
-        if len(batch) >= RECORDED_AT_ONCE or time.monotonic() - begun > RECORDED_AFTER_S:
-            flush()
-
-    try:
-        yield add
-    finally:
-        flush()
 
 
 @contextmanager

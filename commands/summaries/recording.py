@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from commands.ports import (
     Outcome,
     ToldApart,
 )
+from commands.runs import free_id, stamped
 from commands.summaries.titles import rows_of, title_text
 from domain.base import Conflict, Invalid, context
 from domain.clustering import ClusteringRun
@@ -68,12 +69,6 @@ class CompleteSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FailSummary:
-    summary_run_id: str
-    error: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class CancelSummary:
     summary_run_id: str
 
@@ -107,9 +102,9 @@ def request_summary(cmd: RequestSummary, store: EventStore, namers: Namers) -> O
         parameters["asked_by"] = context.get().actor
     if not namer.compares:
         parameters.setdefault("seed", DEFAULT_SEED)
-    free = wanted or next(name for name in _ids(namer.model, cmd.at) if store.find(SummaryRun, name) is None)
+    named = wanted or free_id(store, SummaryRun, f"summary-{stamped(namer.model, cmd.at)}")
     summary = SummaryRun(
-        summary_run_id=free, run_id=cmd.run_id, alias=cmd.alias, model=namer.model, parameters=parameters
+        summary_run_id=named, run_id=cmd.run_id, alias=cmd.alias, model=namer.model, parameters=parameters
     )
     return Outcome((summary,), _answer(summary))
 
@@ -117,14 +112,6 @@ def request_summary(cmd: RequestSummary, store: EventStore, namers: Namers) -> O
 def _answer(summary: SummaryRun) -> dict[str, Any]:
     same = ("summary_run_id", "run_id", "status")
     return {name: getattr(summary, name) for name in same}
-
-
-def _ids(model: str, at: datetime) -> Iterator[str]:
-    """`summary-c-tf-idf-20251004-124530`, then the same with `-2`, `-3`, ..."""
-    name = f"summary-{re.sub(r'[^a-z0-9.]+', '-', model.partition('/')[2].lower())[:40]}-{at:%Y%m%d-%H%M%S}"
-    yield name
-    for number in range(2, 1_000_000):
-        yield f"{name}-{number}"
 
 
 def record_summaries(cmd: RecordSummaries, store: EventStore) -> Outcome:
@@ -222,16 +209,9 @@ def resume_summary(cmd: ResumeSummary, store: EventStore, namers: Namers) -> Out
     return Outcome((summary,), _answer(summary))
 
 
-def fail_summary(cmd: FailSummary, store: EventStore) -> Outcome:
-    summary = store.load(SummaryRun, cmd.summary_run_id)
-    summary.fail(cmd.error)
-    return Outcome((summary,))
-
-
 HANDLERS: dict[type, Handler] = {
     CancelSummary: cancel_summary,
     CompleteSummary: complete_summary,
-    FailSummary: fail_summary,
     RecordSummaries: record_summaries,
     RecordToldApart: record_told_apart,
     RequestSummary: request_summary,

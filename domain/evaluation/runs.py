@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.base import Aggregate, Conflict, event
-from domain.values import Labels, Vectors, mended, pack, unpack
+from domain.values import Labels, Vectors, added, mended, pack, unpack
 
 UNANSWERED = -2
 ERROR = -1
@@ -140,6 +141,8 @@ class EvaluationRun(Aggregate):
         self.leaked: Flags = np.zeros(cases, np.bool_)
         self.gone: Flags = np.zeros(cases, np.bool_)
         self.usage: dict[str, Any] = {}
+        self.errors: dict[int, str] = {}
+        """Why cases got no label, by their numbers."""
         self.figures: dict[str, Any] | None = None
 
     @property
@@ -187,6 +190,9 @@ class EvaluationRun(Aggregate):
         self.leaked[np.array(leaked, np.int64) - 1] = True
         self.gone[np.array(gone, np.int64) - 1] = True
         self.usage = added(self.usage, usage)
+        for number in (at + 1).tolist():
+            self.errors.pop(number, None)
+        self.errors |= {one["number"]: one["error"] for one in words if "error" in one}
 
     def cancel(self) -> None:
         """Ask it to stop; it ends with what it has. A second time changes nothing."""
@@ -215,10 +221,17 @@ class EvaluationRun(Aggregate):
         self.parameters = parameters
 
     def end(self, figures: dict[str, Any], error: str | None = None) -> None:
-        """Completed, failed where there is an error, cancelled where somebody asked for it in time."""
+        """Completed, failed where there is an error or no case got a label, cancelled where somebody asked
+        for it in time.
+        """
         if self.ended:
             return
-        unasked = bool((self.predicted == UNANSWERED)[~self.gone].any())
+        answers = self.predicted[~self.gone]
+        unasked = bool((answers == UNANSWERED).any())
+        if error is None and len(answers) and (answers == ERROR).all():
+            most = Counter(self.errors.values()).most_common(1)
+            why = most[0][0] if most else "nobody said why"
+            error = f"none of {len(answers):,} cases got a label; most often: {why}"
         if error is not None:
             self._failed(error=mended(error), figures=figures)
         elif self.cancelling and unasked:
@@ -237,10 +250,3 @@ class EvaluationRun(Aggregate):
     @event(Cancelled)
     def _cancelled(self, figures: dict[str, Any]) -> None:
         self.status, self.figures = "cancelled", figures
-
-
-def added(usage: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Sums of what calls took; a sum with something unknown in it is unknown."""
-    names = usage.keys() | more.keys()
-    pairs = {name: (usage.get(name, 0), more.get(name, 0)) for name in sorted(names)}
-    return {name: None if None in pair else sum(pair) for name, pair in pairs.items()}

@@ -26,7 +26,7 @@ class Models:
         self.title = "Topic"
         self.asked: list[Question] = []
 
-    def get(self, name: str) -> LanguageModel:
+    def get(self, name: str, local: str = "") -> LanguageModel:
         model = Scripted(self._answer)
         self.asked = model.asked
         return model

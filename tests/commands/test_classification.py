@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from adapters.bootstrap import Container
+from commands import runs
 from commands.classification import (
     RequestClassification,
     run_cancelled,
     run_classification,
 )
 from commands.classification import answers as gathering
-from commands.classification.work import LOOK_EVERY_S
 from commands.curation import MoveQuery
 from commands.datasets import EraseConversation
 from commands.ports import Labelled
@@ -87,7 +87,7 @@ def test_every_query_gets_a_label_or_an_error(container: Container, ids: list[in
     assert chunk.reasoning == ["It is refund.", "It is weather.", "It is refund.", "It is weather."]
     usage = {"calls": 5, "input_tokens": 50, "output_tokens": 10, "cost_usd": 0.005, "seconds": 2.5}
     assert chunk.usage == pytest.approx({**usage, "cached": 0})
-    assert (chunk.prompt, told) == (by.prompt, [(n, 5) for n in range(1, 6)])
+    assert (chunk.prompt, told) == (by.prompt, [(5, 5)])
     assert logged(container, run_id) == [
         "classification.created",
         "classification.population_selected",
@@ -131,7 +131,7 @@ def test_chunks_are_bounded(
     work(container, run_id)
     assert [event.count for event in chunks(container, run_id)] == [2, 2, 1]
     monkeypatch.setattr(gathering, "RECORDED_AT_ONCE", 100)
-    monkeypatch.setattr(gathering, "CHARACTERS_AT_ONCE", 1)
+    monkeypatch.setattr(runs, "CHARACTERS_AT_ONCE", 1)
     run_id = request(container, dataset)
     work(container, run_id)
     assert [event.count for event in chunks(container, run_id)] == [1, 1, 1, 1, 1]
@@ -298,7 +298,7 @@ def test_tokens_are_counted_over_all_attempts(container: Container, ids: list[in
 
 def pause() -> None:
     """So long that the job asks again whether it is cancelled."""
-    time.sleep(LOOK_EVERY_S)
+    time.sleep(runs.LOOKED_EVERY_S)
 
 
 def test_a_cancel_keeps_what_is_under_way_and_a_resume_goes_on(

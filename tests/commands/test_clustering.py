@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from adapters.bootstrap import Container
-from commands.clustering import FailClustering, RequestClustering, run_clustering
+from commands.clustering import RequestClustering, run_clustering
 from commands.ports import Clustering, Progress, VectorSource
+from commands.runs import Fail
 from domain.base import Conflict, Invalid, NotFound, Unavailable
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
@@ -164,7 +165,7 @@ def test_repeated_recording_changes_nothing(container: Container, dataset: str) 
     run_id = cluster(container, [0, 1], clusters=2, dataset=dataset)
     assert record(container, run_id, 0, query_ids(container, dataset), [1, 1]).position is None
     assert complete(container, run_id, clusters=2).position is None
-    assert container.bus.handle(FailClustering(run_id=run_id, error="late")).position is None
+    assert container.bus.handle(Fail(kind=ClusteringRun, name=run_id, error="late")).position is None
 
 
 # --- the job

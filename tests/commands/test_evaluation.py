@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 import commands.evaluation.running as running
+import commands.runs as runs
 from adapters.bootstrap import Container
 from commands.datasets import EraseConversation
 from commands.evaluation import (
@@ -113,7 +114,7 @@ def test_a_run_that_breaks_off_keeps_what_it_has_and_goes_on(container: Containe
     assert (failed.status, failed.figures and failed.figures["counts"]["answered"]) == ("failed", 2)
     container.bus.handle(ResumeEvaluation(evaluation_run_id=run_id, parameters={"rpm": 60, "concurrency": 2}))
     again = Scripted()
-    assert work(container, again, run_id) == [(3, 4), (4, 4)]
+    assert work(container, again, run_id) == [(4, 4)]
     assert [one.key for one in again.seen] == [3, 4]
     assert again.limits is not None
     assert (again.limits.rpm, again.limits.concurrency) == (60, 2)
@@ -121,8 +122,26 @@ def test_a_run_that_breaks_off_keeps_what_it_has_and_goes_on(container: Containe
     assert work(container, again, run_id) == []
 
 
+def test_a_run_without_a_single_label_has_failed_and_says_why(container: Container) -> None:
+    run = evaluated(
+        container, [Case("ORDER", "what is to become of it now"), Case("ORDER", "and what comes after that")]
+    )
+    assert run.status == "failed"
+    assert run.figures is not None
+    assert run.figures["counts"]["errors"] == 2
+    failed = container.store.events(EvaluationRun, run.evaluation_run_id, [run.version])[run.version]
+    assert failed.error.startswith("none of 2 cases got a label; most often: no word in '…")
+
+
+def test_an_answer_that_is_no_label_is_an_error(container: Container) -> None:
+    run_id = request(container, Scripted(), put_template(container), freeze(container))
+    work(container, Scripted({"money": "INVOICE", "": "ORDER"}), run_id)
+    run = container.store.load(EvaluationRun, run_id)
+    assert set(run.errors.values()) == {"the answer was 'INVOICE', which is no label of the template"}
+
+
 def test_a_run_is_stopped_between_two_cases(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "LOOKED_EVERY_S", 0.0)
+    monkeypatch.setattr(runs, "LOOKED_EVERY_S", 0.0)
     run_id = request(container, Scripted(), put_template(container), freeze(container))
     classifier = Scripted()
 

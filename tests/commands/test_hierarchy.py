@@ -22,7 +22,6 @@ from commands.curation import (
 )
 from commands.hierarchy import (
     AddCategory,
-    FailHierarchy,
     FollowRun,
     MoveNodes,
     RemoveCategory,
@@ -31,6 +30,7 @@ from commands.hierarchy import (
 )
 from commands.hierarchy.following import Step
 from commands.ports import Step as Asked
+from commands.runs import Fail
 from domain.base import Conflict, Context, Invalid, NotFound, Stale, Unavailable, context
 from domain.clustering import ClusteringRun
 from domain.hierarchy import FIRST_CATEGORY, TOP, Hierarchy
@@ -110,7 +110,6 @@ def test_a_job_that_dies_goes_on_where_it_was_and_asks_nothing_twice(
     container: Container, run_id: str, lives: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dear = Dying(lives)
-    monkeypatch.setattr(making, "PAID_AT_ONCE", 1)
     monkeypatch.setitem(vars(container)["needs"], "taxonomists", dear)
     monkeypatch.setattr(container, "bus", Bus(container.store, _handlers(), container.needs))
     container.bus.handle(RenameCluster(run_id=run_id, cluster_id=0, title="Refunds"))
@@ -151,7 +150,7 @@ def test_who_asks_a_model_needs_titles(
     [
         ({"target_levels": 1}, Invalid, "target_levels is 1"),
         ({"merge_ratio": 1.0}, Invalid, "merge_ratio is 1.0"),
-        ({"model": "nobody/x"}, Invalid, "name one as provider/model"),
+        ({"model": "nobody/x"}, Invalid, "name local/agglomerative, or provider/model of"),
         ({"summary_run_id": "nowhere"}, NotFound, "no summary run 'nowhere'"),
     ],
 )
@@ -189,7 +188,7 @@ def test_the_noise_is_no_part_of_it(made: Installation, container: Container) ->
 
 def test_why_it_failed_is_kept(container: Container, run_id: str) -> None:
     name = request(container, run_id)
-    container.bus.handle(FailHierarchy(hierarchy_run_id=name, error="no key"))
+    container.bus.handle(Fail(kind=Hierarchy, name=name, error="no key"))
     assert container.store.load(Hierarchy, name).status == "failed"
     work(container, "arrange", hierarchy_run_id=name)
     assert logged(container, name) == ["hierarchy.created", "hierarchy.failed"]

@@ -228,7 +228,7 @@ def test_one_that_is_cancelled_asks_no_more_and_is_gone_on_with(
     openai: ProtocolServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("commands.hierarchy.making.LOOKED_AFTER_S", -1.0)
+    monkeypatch.setattr("commands.runs.LOOKED_EVERY_S", -1.0)
     name = ask_for(installation, run_id, "openai/some-model")
 
     def cancelling(asked: Asked) -> Said:

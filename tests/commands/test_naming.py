@@ -76,7 +76,7 @@ def test_the_job_names_every_cluster_by_its_central_queries(
 ) -> None:
     ids = query_ids(container, dataset)
     namer = Echo()
-    assert work(container, request_summary(container, embedded_run), namer) == [(1, 3), (2, 3), (3, 3)]
+    assert work(container, request_summary(container, embedded_run), namer) == [(3, 3)]
     assert [(one.cluster_id, one.size, one.texts) for one in namer.seen] == [
         (0, 3, ["aab", "aaa", "abb"]),
         (1, 2, ["bbb", "b d"]),
@@ -224,7 +224,7 @@ def test_a_cancelled_one_asks_for_no_more_and_can_be_gone_on_with(
             found = super().name(clusters, limits, stop)
             yield next(found)
             container.bus.handle(CancelSummary(summary_run_id=summary_run_id))
-            with patch("commands.summaries.naming.LOOKED_AFTER_S", -1.0):
+            with patch("commands.runs.LOOKED_EVERY_S", -1.0):
                 yield from found
 
     cancelling = Cancelling(compares=False)

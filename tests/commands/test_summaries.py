@@ -14,9 +14,9 @@ from commands.curation import RenameCluster
 from commands.ports import (
     ClusterName,
 )
+from commands.runs import Fail
 from commands.summaries import (
     CompleteSummary,
-    FailSummary,
     RecordSummaries,
     RecordTitlesEmbedded,
     RequestSummary,
@@ -184,7 +184,7 @@ def test_completion_is_all_or_nothing(container: Container, dataset: str, run_id
 def test_completion_comes_once(container: Container, run_id: str) -> None:
     summary_run_id = name(container, run_id, "animal", 0, 1)
     assert complete(container, summary_run_id, 0, 1) is None
-    assert container.bus.handle(FailSummary(summary_run_id=summary_run_id, error="late")).position is None
+    assert container.bus.handle(Fail(kind=SummaryRun, name=summary_run_id, error="late")).position is None
 
 
 def test_a_title_by_a_person_wins_over_a_later_summary_run(container: Container, run_id: str) -> None:
@@ -206,7 +206,7 @@ def test_what_is_searched_for_a_title_by_a_person_is_not_replaced(container: Con
 def test_a_failed_summary_shows_no_title(container: Container, run_id: str) -> None:
     summary_run_id = request_summary(container, run_id)
     record(container, summary_run_id, names("animal", 0))
-    container.bus.handle(FailSummary(summary_run_id=summary_run_id, error="the provider says no"))
+    container.bus.handle(Fail(kind=SummaryRun, name=summary_run_id, error="the provider says no"))
     assert complete(container, summary_run_id, 0) is None
     assert container.store.load(ClusteringRun, run_id).cluster(0).title is None
 

@@ -209,6 +209,23 @@ def test_a_failure_keeps_what_came_before() -> None:
     assert failing.aggregate.predicted.tolist() == [0, *[UNANSWERED] * 3]
 
 
+def unlabelled(said: str, *numbers: int) -> Answers:
+    words = [{"number": one, "error": said} for one in numbers]
+    return Answers(**{**vars(answers(**{f"c{one}": ERROR for one in numbers})), "words": words})
+
+
+def test_where_no_case_got_a_label_it_has_failed_for_the_commonest_reason() -> None:
+    run = running(c1=0)
+    run.record(unlabelled("HTTP 500", 1, 4))
+    run.record(unlabelled("too long", 2, 3, 4))
+    given(run).when(lambda one: one.end(FIGURES)).then(
+        EvaluationRun.Failed, error="none of 4 cases got a label; most often: too long", figures=FIGURES
+    )
+    run.resume({})
+    run.record(answers(c1=0))
+    given(run).when(lambda one: one.end(FIGURES)).then(EvaluationRun.Completed)
+
+
 def ended(error: str | None = None) -> EvaluationRun:
     run = running(c1=0, c2=1, c3=1, c4=0)
     run.end(FIGURES, error)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from domain.values import Space, digest, flaw, mended, pack, pack_digests, unpack, unpack_digests
+from domain.values import Space, added, digest, flaw, mended, pack, pack_digests, unpack, unpack_digests
 
 DTYPES = st.one_of(
     arrays.boolean_dtypes(),
@@ -122,3 +122,12 @@ def test_words_of_others_are_mended_and_good_ones_stay(text: str) -> None:
     assert len(mended(text)) == len(text)
     if flaw("it", text) is None:
         assert mended(text) == text
+
+
+def test_sums_of_what_calls_took_have_no_noise_and_lose_nothing() -> None:
+    assert added({"cost_usd": 0.1, "calls": 1}, {"cost_usd": 0.2}) == {"cost_usd": 0.3, "calls": 1}
+    total: dict[str, Any] = {}
+    for _ in range(1_000):
+        total = added(total, {"cost_usd": 0.000_000_075})
+    assert total == {"cost_usd": 0.000_075}
+    assert added(total, {"cost_usd": None}) == {"cost_usd": None}

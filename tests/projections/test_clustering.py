@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from adapters.bootstrap import Container
-from commands.clustering import FailClustering
 from commands.curation import MoveQuery, RenameCluster
+from commands.runs import Fail
 from domain.clustering import ClusteringRun
 from domain.values import NOISE
 from projections.clustering import (
@@ -103,7 +103,7 @@ def test_a_run_of_noise_alone_has_one_cluster(container: Container, dataset: str
 def test_a_failed_run_says_why(container: Container, dataset: str) -> None:
     load(container, "a", dataset=dataset)
     run_id = request_run(container, dataset)
-    container.bus.handle(FailClustering(run_id=run_id, error="out of memory"))
+    container.bus.handle(Fail(kind=ClusteringRun, name=run_id, error="out of memory"))
     project(container)
     row = run_row(container, run_id)
     assert (row["status"], row["error"], row["version"]) == ("failed", "out of memory", 2)

@@ -11,13 +11,13 @@ from adapters.bootstrap import Container
 from commands.curation import MergeClusters, ReverseEdit
 from commands.hierarchy import (
     AddCategory,
-    FailHierarchy,
     MoveNodes,
     RemoveCategory,
     RenameCategory,
     making,
     recording,
 )
+from commands.runs import Fail
 from domain.hierarchy import FIRST_CATEGORY, Hierarchy
 from projections.hierarchy import edits, find_hierarchy, find_tree, hierarchies, nodes, shown_tree
 from tests.arranging import Dying, arrange, cleared, request, run_of_six, work
@@ -84,7 +84,7 @@ def test_what_the_answers_took_is_added_up(
     container: Container, read: Connection, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dear = Dying(1_000)
-    monkeypatch.setattr(making, "PAID_AT_ONCE", 2)
+    monkeypatch.setattr(making, "RECORDED_AT_ONCE", 2)
     monkeypatch.setattr(recording, "_check_clusters", lambda *given, **more: None)
     name = request(container, run_id, target_levels=2)
     monkeypatch.setitem(vars(container)["needs"], "taxonomists", dear)
@@ -99,7 +99,7 @@ def test_what_the_answers_took_is_added_up(
 
 def test_a_failed_one_says_why(container: Container, read: Connection, run_id: str) -> None:
     name = request(container, run_id)
-    container.bus.handle(FailHierarchy(hierarchy_run_id=name, error="no key"))
+    container.bus.handle(Fail(kind=Hierarchy, name=name, error="no key"))
     project(container)
     row = find_hierarchy(read, name)
     assert row is not None
@@ -127,7 +127,7 @@ def test_clearing_removes_the_hierarchies_of_its_runs(
     container.bus.handle(MoveNodes(hierarchy_run_id=name, cluster_ids=[0], parent_cluster_id=None))
     cleared(container, dataset)
     container.bus.handle(MoveNodes(hierarchy_run_id=name, cluster_ids=[1], parent_cluster_id=None))
-    container.bus.handle(FailHierarchy(hierarchy_run_id=pending, error="its run was cleared"))
+    container.bus.handle(Fail(kind=Hierarchy, name=pending, error="its run was cleared"))
     project(container, batch)
     for table in (hierarchies, nodes, edits):
         assert rows(container, table, hierarchy_run_id=name) == []

@@ -7,13 +7,14 @@ import pytest
 from adapters.bootstrap import Container
 from commands.curation import RenameCluster
 from commands.ports import ClusterName, NotNamed, ToldApart, Usage
+from commands.runs import Fail
 from commands.summaries import (
     CancelSummary,
-    FailSummary,
     RecordSummaries,
     RecordToldApart,
     ResumeSummary,
 )
+from domain.summaries import SummaryRun
 from projections.summaries import (
     failures,
     find_summary,
@@ -113,7 +114,7 @@ def test_a_resume_forgets_what_failed_and_how_it_ended(container: Container, run
     summary_run_id = request_summary(container, run_id)
     command = RecordSummaries(summary_run_id=summary_run_id, names=[NotNamed(1, "no")], sizes={})
     container.bus.handle(command)
-    container.bus.handle(FailSummary(summary_run_id=summary_run_id, error="no key"))
+    container.bus.handle(Fail(kind=SummaryRun, name=summary_run_id, error="no key"))
     container.bus.handle(ResumeSummary(summary_run_id=summary_run_id))
     project(container, batch)
     (row,) = rows(container, summary_runs, summary_run_id=summary_run_id)
@@ -139,7 +140,7 @@ def test_a_title_that_was_told_apart_is_the_one_that_the_run_gave(container: Con
 
 def test_a_failed_one_says_why(container: Container, run_id: str) -> None:
     summary_run_id = request_summary(container, run_id)
-    container.bus.handle(FailSummary(summary_run_id=summary_run_id, error="no key"))
+    container.bus.handle(Fail(kind=SummaryRun, name=summary_run_id, error="no key"))
     project(container)
     (row,) = rows(container, summary_runs, summary_run_id=summary_run_id)
     assert (row["status"], row["error"]) == ("failed", "no key")
@@ -167,7 +168,7 @@ def test_a_job_that_still_names_a_cleared_run_leaves_nothing(
     summary_run_id = request_summary(container, run_id)
     clear(container, dataset)
     record(container, summary_run_id, 0)
-    container.bus.handle(FailSummary(summary_run_id=summary_run_id, error="its run was cleared"))
+    container.bus.handle(Fail(kind=SummaryRun, name=summary_run_id, error="its run was cleared"))
     project(container, batch)
     assert rows(container, summary_runs, summary_run_id=summary_run_id) == []
     assert rows(container, summaries, summary_run_id=summary_run_id) == []
