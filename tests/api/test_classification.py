@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from commands.ports import Labelled
+from projections.classification import queries
 from tests import classifying
 from tests.browsing import Installation, cluster, conversation, load, project
 from tests.classifying import Scripted
@@ -209,7 +210,9 @@ def exported(classified: Classified, **params: Any) -> list[dict[str, Any]]:  # 
     return rows
 
 
-def test_results_are_a_file(classified: Classified) -> None:
+def test_results_are_a_file(classified: Classified, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve, of which five are in memory at a time."""
+    monkeypatch.setattr(queries, "AT_ONCE", 5)
     rows = exported(classified)
     assert [row["query_id"] for row in rows] == classified.ids
     made = classified.made.rows[classified.ids[0]]
