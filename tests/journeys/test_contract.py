@@ -8,6 +8,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case, checks
+from schemathesis.config import SchemathesisConfig
 
 from adapters.settings import read_settings
 from api.app import create_app
@@ -32,7 +33,12 @@ CHECKS = [
 """Not asked: that keys are needed (they are off), nor that whatever fits the schema is accepted (a run that
 does not exist fits it)."""
 
-schema = schemathesis.openapi.from_dict(create_app(read_settings()).openapi()).exclude(path_regex=SLOW)
+REFUSALS = {"negative_data_rejection": {"expected-statuses": ["4xx", "5xx"]}}
+"""Also 413: what does not fit may be too large as well."""
+
+schema = schemathesis.openapi.from_dict(
+    create_app(read_settings()).openapi(), config=SchemathesisConfig.from_dict({"checks": REFUSALS})
+).exclude(path_regex=SLOW)
 
 
 @pytest.fixture(scope="module")
