@@ -6,6 +6,9 @@ PYTHON ?=
 ARGS ?=
 EVERY_EXTRA := dev,demo,cohere,fastembed,huggingface
 
+# some machines forbid bytecode, and each of the many processes would compile all that it imports
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-llm reliability check bench serve clean lock
 

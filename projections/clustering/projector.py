@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -227,8 +228,10 @@ def _relabelled(run_no: int, changes: Changes) -> Any:  # noqa: ANN401
 
 
 def _membership_rows(run_no: int, event: Any) -> Iterator[tuple[int, int, int, int, float]]:  # noqa: ANN401
+    """Members of a cluster side by side: a cluster is read, and edited in bulk, on few pages."""
     columns = (unpack(event.query_ids), unpack(event.cluster_ids), unpack(event.confidence))
-    for query_id, cluster_id, confidence in zip(*(column.tolist() for column in columns), strict=True):
+    order = np.argsort(columns[1], kind="stable")
+    for query_id, cluster_id, confidence in zip(*(column[order].tolist() for column in columns), strict=True):
         yield run_no, query_id, cluster_id, cluster_id, confidence / CONFIDENCE_UNIT
 
 

@@ -101,4 +101,3 @@ shown_confidence = case((memberships.c.cluster_id == memberships.c.assigned_to, 
 """How sure the algorithm was; nothing where a person put the query elsewhere."""
 
 Index("memberships_of_cluster", memberships.c.run_no, memberships.c.cluster_id, memberships.c.query_id)
-Index("memberships_of_query", memberships.c.query_id)

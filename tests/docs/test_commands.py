@@ -13,6 +13,7 @@ import typer
 from cli.main import app
 
 ROOT = Path(__file__).parents[2]
+LMSYS: Any = typer.main.get_command(app)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -44,7 +45,7 @@ def test_there_are_commands_to_look_at() -> None:
 @pytest.mark.parametrize(("page", "command"), CASES)
 def test_a_documented_command_exists(page: Path, command: str) -> None:
     words = shlex.split(command.replace("…", ""))
-    found: Any = typer.main.get_command(app)
+    found = LMSYS
     while words and words[0] in getattr(found, "commands", {}):
         found = found.commands[words.pop(0)]
     assert found.name != "lmsys", f"{page.name} names a command that does not exist: lmsys {command}"
