@@ -59,7 +59,7 @@ from commands import (
 )
 from commands.bus import Bus, Handler
 from commands.ports import Receipt
-from projections.base import Projection
+from projections.base import Projection, topics_of
 from projections.search import SearchProjection
 
 HANDLERS: dict[type, Handler] = {
@@ -175,7 +175,7 @@ class Container:
         concerned = [
             one.name
             for one in READ_MODELS
-            if not receipt.types or any(kind.TOPIC in receipt.types for kind in one.handles)  # type: ignore[attr-defined]
+            if not receipt.types or not topics_of(one).isdisjoint(receipt.types)
         ]
         for name in concerned:
             self._project_at_once(name)

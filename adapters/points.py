@@ -16,7 +16,7 @@ from adapters.read_store import SqlReadStore, alone, events_after, lock, positio
 from adapters.runner import move
 from adapters.vectors import VectorStore
 from commands.ports import Embeddings, Point
-from projections.base import Recorded, bookkeeping
+from projections.base import Recorded, bookkeeping, topics_of
 from projections.search import SearchProjection, tables
 
 log = structlog.get_logger()
@@ -134,8 +134,8 @@ class Points:
     def _project(
         self, projection: SearchProjection, store: SqlReadStore, position: int, up_to: int | None
     ) -> int:
-        topics = {kind.TOPIC for kind in projection.handles}  # type: ignore[attr-defined]
-        while batch := events_after(store.connection, position, 100, up_to):
+        topics = topics_of(projection)
+        while batch := events_after(store.connection, position, 100, topics, up_to):
             events: list[Recorded] = [one.decoded(self._mapper) for one in batch if one.type in topics]
             projection.project(events, store)
             position = batch[-1].position

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -201,14 +201,20 @@ def events_at(connection: Connection, positions: Sequence[int]) -> list[Stored]:
     return [Stored(*row) for row in rows]
 
 
-def events_after(connection: Connection, position: int, limit: int, up_to: int | None = None) -> list[Stored]:
-    """The next events of the log: at most `limit`, and no more than about 32 MB."""
+def events_after(
+    connection: Connection, position: int, limit: int, topics: Collection[str], up_to: int | None = None
+) -> list[Stored]:
+    """The next events of the log: at most `limit`, and no more than about 32 MB.
+
+    Those of other topics count, too, but their data, which can be long, is not read.
+    """
     rows = connection.execute(
         text(
-            "SELECT position, stream, version, type, data::text, meta, recorded_at FROM log.events"
+            "SELECT position, stream, version, type,"
+            " CASE WHEN type = ANY(:topics) THEN data::text ELSE '' END, meta, recorded_at FROM log.events"
             " WHERE position > :after AND position <= :up_to ORDER BY position LIMIT :limit"
         ),
-        {"after": position, "up_to": 2**62 if up_to is None else up_to, "limit": limit},
+        {"after": position, "up_to": 2**62 if up_to is None else up_to, "limit": limit, "topics": [*topics]},
     )
     found: list[Stored] = []
     size = 0

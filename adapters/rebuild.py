@@ -23,7 +23,7 @@ from adapters.read_store import (
     read_store,
 )
 from adapters.runner import CHANNEL, project
-from projections.base import BOOKKEEPING, Projection
+from projections.base import BOOKKEEPING, Projection, topics_of
 
 log = structlog.get_logger()
 
@@ -140,7 +140,7 @@ def _fill(
     while True:
         with read_store(database, projection.tables, schema) as store:
             after = position_of(store.connection, projection.tables)
-            batch = events_after(store.connection, after, projection.batch, up_to)
+            batch = events_after(store.connection, after, projection.batch, topics_of(projection), up_to)
             if not batch:
                 return done
             project(store, projection, batch, mapper)
@@ -151,7 +151,8 @@ def _fill(
 def _catch_up(store: Any, projection: Projection, mapper: Mapper[str], up_to: int | None) -> int:  # noqa: ANN401
     """The rest, in one transaction; returns the position that is reached."""
     position = position_of(store.connection, projection.tables)
-    while batch := events_after(store.connection, position, projection.batch, up_to):
+    topics = topics_of(projection)
+    while batch := events_after(store.connection, position, projection.batch, topics, up_to):
         project(store, projection, batch, mapper)
         position = batch[-1].position
     return position

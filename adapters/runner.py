@@ -26,7 +26,7 @@ from adapters.read_store import (
     read_store,
 )
 from domain.base import Unavailable
-from projections.base import Projection, bookkeeping
+from projections.base import Projection, bookkeeping, topics_of
 
 log = structlog.get_logger()
 
@@ -63,6 +63,7 @@ class ProjectionRunner(threading.Thread):
         self.projection = projection
         self._database = database
         self._mapper = mapper
+        self._topics = topics_of(projection)
         self._wake = threading.Event()
         self._stopping = False
         self._error = ""
@@ -108,7 +109,7 @@ class ProjectionRunner(threading.Thread):
             if not lock(store.connection, self.projection.tables, wait=False):
                 return None
             position = position_of(store.connection, self.projection.tables)
-            batch = events_after(store.connection, position, most + 1)
+            batch = events_after(store.connection, position, most + 1, self._topics)
             if len(batch) > most:
                 return None
             if batch:
@@ -131,7 +132,8 @@ class ProjectionRunner(threading.Thread):
     def _next_batch(self, store: SqlReadStore, limit: int) -> list[Stored]:
         """A single event where a batch has failed; its failures are counted anew for each."""
         position = position_of(store.connection, self.projection.tables)
-        batch = events_after(store.connection, position, 1 if self._failures >= TRIES else limit)
+        most = 1 if self._failures >= TRIES else limit
+        batch = events_after(store.connection, position, most, self._topics)
         first = batch[0].position if batch else 0
         if first != self._first:  # another process may have gone on meanwhile
             self._first, self._failures = first, min(self._failures, TRIES)
@@ -142,13 +144,13 @@ def project(
     store: SqlReadStore, projection: Projection, batch: Sequence[Stored], mapper: Mapper[str]
 ) -> None:
     """Fold a batch into the tables of `store` and move the position on, also over what concerns none."""
-    aside = _streams_aside(store, projection)
-    topics = {kind.TOPIC for kind in projection.handles}  # type: ignore[attr-defined]
-    wanted = [one for one in batch if one.type in topics]
-    if late := [one for one in wanted if one.stream in aside]:
-        _set_aside(store, projection, late, "an earlier event of its stream is parked")
-    if events := [one.decoded(mapper) for one in wanted if one.stream not in aside]:
-        projection.project(events, store)
+    topics = topics_of(projection)
+    if wanted := [one for one in batch if one.type in topics]:
+        aside = _streams_aside(store, projection)
+        if late := [one for one in wanted if one.stream in aside]:
+            _set_aside(store, projection, late, "an earlier event of its stream is parked")
+        if events := [one.decoded(mapper) for one in wanted if one.stream not in aside]:
+            projection.project(events, store)
     move(store, projection, batch[-1].position)
 
 

@@ -66,6 +66,11 @@ class Projection(Protocol):
         """Fold a batch into the rows. Depends on the events and contents alone: no clock, no chance."""
 
 
+def topics_of(projection: Projection) -> frozenset[str]:
+    """The types of events that it handles, as the log calls them."""
+    return frozenset(kind.TOPIC for kind in projection.handles)  # type: ignore[attr-defined]
+
+
 def read_model(name: str) -> MetaData:
     """The tables of a read model, beginning with its position and what it had to set aside."""
     tables = MetaData(schema=name)

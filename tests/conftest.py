@@ -41,7 +41,7 @@ def url_of(server: str, name: str) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a server that has a database `prepared`: migrated, with empty read models.
 
-    It need not outlive a crash, and so waits for no disk. Where something is killed, a home has its own server.
+    It need not outlive a crash, and so waits for no disk. What is killed has a home with a server of its own.
     """
     with patch.dict("adapters.postgres._REQUIRED", fsync="off"):
         embedded = start_embedded(tmp_path_factory.mktemp("home"))
