@@ -73,6 +73,7 @@ memberships = Table(
     Column("cluster_id", Integer, nullable=False),
     Column("assigned_to", Integer, nullable=False),
     Column("confidence", REAL),
+    postgresql_with={"autovacuum_vacuum_scale_factor": 0.02},  # dead rows make edits in bulk slow
 )
 """`run_no` is the position of the run's first event: short, and the same in every rebuild.
 
