@@ -36,8 +36,9 @@ TRIES = 3
 POLL_S = 1.0
 """How long a runner sleeps at most: a notification that was lost is made up for by then."""
 
-GATHER_S = 0.05
-"""How long a runner lets events gather once it is woken. A command's own process does not wait for that."""
+GATHER_S = 0.2
+"""How long a runner lets events gather once it is woken. A command's own process does not wait for that, and
+has the processor to itself meanwhile."""
 
 BACK_OFF_S = 0.05
 """Pause after the first failure; each further one doubles it."""
