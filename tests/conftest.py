@@ -32,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help=help)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that at the end no worker waits for the other."""
+    items.sort(key=lambda item: item.path.parent.name not in ("journeys", "reliability"))
+
+
 def url_of(server: str, name: str) -> str:
     """The same server, another database."""
     return make_url(server).set(database=name).render_as_string(hide_password=False)
