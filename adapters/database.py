@@ -56,8 +56,8 @@ class Database:
         )
         self.projecting: Engine = create_engine(
             self.engine.url,
-            pool_size=2 * pool_size,  # one for each read model: they wake at once, and again and again
-            max_overflow=0,
+            pool_size=pool_size,
+            max_overflow=pool_size,
             hide_parameters=True,
             connect_args={
                 "options": f"{options} -c synchronous_commit=off -c statement_timeout=0"

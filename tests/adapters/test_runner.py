@@ -438,7 +438,7 @@ def test_a_command_that_waits_is_answered_when_its_change_can_be_read(
     if worker:
         edited._project_at_once = lambda name: None  # type: ignore[method-assign]
         edited.follow(*READ_MODELS)
-    for number in range(100):
+    for number in range(30):
         edited.waiting_bus.handle(RenameCluster(run_id="one", cluster_id=0, title=f"Title {number}"))
         assert title_of(edited, "one") == f"Title {number}"
 

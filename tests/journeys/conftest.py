@@ -116,7 +116,7 @@ def _is_ready(http: httpx.Client) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all stories that do no harm to each other: each has a data set of its own."""
     with serving(tmp_path_factory.mktemp("journeys")) as server:
