@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -39,5 +40,8 @@ def test_it_keeps_away_from_real_data(name: str, lmsys: Lmsys, monkeypatch: pyte
 
 
 def test_memory_is_told_of_children_alone() -> None:
-    assert peak_memory_mb(os.getpid()) == {}
+    with subprocess.Popen(["sleep", "60"]) as childless:
+        assert peak_memory_mb(childless.pid) == {}
+        assert peak_memory_mb(os.getpid())
+        childless.kill()
     assert peak_memory_mb(os.getppid())
