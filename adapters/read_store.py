@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import structlog
@@ -93,6 +94,7 @@ def create_tables(database: Database, tables: MetaData, schema: str, *, indexes:
         create_indexes(database, tables, schema)
 
 
+@cache
 def _shape(tables: MetaData) -> str:
     """What tells this version of the tables from every other."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]

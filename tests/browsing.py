@@ -81,7 +81,7 @@ def browsed(server: str, home: Path) -> Iterator[Installation]:
     with (
         fresh_database(server) as url,
         open_container(
-            read_settings(home=home, database_url=SecretStr(url), wait_timeout=10.0), vectors=True
+            read_settings(home=home, database_url=SecretStr(url), wait_timeout=2.0), vectors=True
         ) as container,
     ):
         embedders = WordEmbedders()

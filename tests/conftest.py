@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -26,6 +29,8 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 hypothesis.register_profile("any machine", deadline=None)
 hypothesis.load_profile("any machine")
 
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     help = "tests/reliability as docs/reliability.md says: 200 kills, 100,000 edits and so on"
@@ -37,6 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.parent.name not in ("journeys", "reliability"))
 
 
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def url_of(server: str, name: str) -> str:
     """The same server, another database."""
     return make_url(server).set(database=name).render_as_string(hide_password=False)
@@ -46,24 +57,27 @@ def url_of(server: str, name: str) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a server that has a database `prepared`: migrated, with empty read models.
 
-    It need not outlive a crash, and so waits for no disk. What is killed has a home with a server of its own.
+    It need not outlive a crash: it waits for no disk, and is in memory where there is enough, as a thousand
+    databases come and go. What is killed has a home with a server of its own.
     """
-    with patch.dict("adapters.postgres._REQUIRED", fsync="off"):
-        embedded = start_embedded(tmp_path_factory.mktemp("home"))
-    try:
-        _execute(embedded.url, "CREATE DATABASE prepared")
-        prepared = url_of(embedded.url, "prepared")
-        open_container(read_settings(database_url=SecretStr(prepared))).close()
-        yield embedded.url
-    finally:
-        embedded.stop()
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    with TemporaryDirectory(dir=MEMORY if roomy else tmp_path_factory.mktemp("server")) as home:
+        with patch.dict("adapters.postgres._REQUIRED", fsync="off"):
+            embedded = start_embedded(Path(home))
+        try:
+            _execute(embedded.url, "CREATE DATABASE prepared")
+            prepared = url_of(embedded.url, "prepared")
+            open_container(read_settings(database_url=SecretStr(prepared))).close()
+            yield embedded.url
+        finally:
+            embedded.stop()
 
 
 @contextmanager
-def fresh_database(server: str) -> Iterator[str]:
-    """URL of a copy of the prepared database, dropped at the end."""
+def fresh_database(server: str, template: str = "prepared") -> Iterator[str]:
+    """URL of a copy of a database that nobody is connected to, dropped at the end."""
     name = f"t{uuid4().hex}"
-    _execute(server, f"CREATE DATABASE {name} TEMPLATE prepared STRATEGY FILE_COPY")
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield url_of(server, name)
     _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select, text, update
+from sqlalchemy.engine import make_url
 
 from adapters import rebuild as rebuilding
 from adapters.bootstrap import Container, open_container
@@ -17,6 +20,7 @@ from adapters.read_models import FOLLOWED, READ_MODELS
 from adapters.read_store import alone, position_of
 from adapters.rebuild import Told, rebuild, verify
 from adapters.runner import ProjectionRunner, positions
+from adapters.settings import read_settings
 from commands.curation import MoveQuery, ProposeEdits, RenameCluster
 from commands.ports import Outcome
 from commands.tags import AddTag
@@ -25,6 +29,7 @@ from projections.base import Projection
 from projections.clustering import ClusteringProjection, clusters, memberships
 from projections.clustering import tables as of_clustering
 from tests import classifying
+from tests.conftest import fresh_database
 from tests.domain.test_evaluation import requested as requested_evaluation
 from tests.runs import completed_run
 from tests.stories import AT, cluster, load, name, project, query_ids, rows
@@ -46,14 +51,32 @@ def differences(container: Container, projection: Projection) -> list[tuple[str,
     return [(one.table, one.rows) for one in found]
 
 
+def indexes(container: Container, projection: Projection) -> list[str]:
+    with container.database.engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT indexdef FROM pg_indexes WHERE schemaname = :name ORDER BY indexdef"),
+            {"name": projection.name},
+        )
+        return list(found.scalars())
+
+
 def schemas(container: Container) -> set[str]:
     with container.database.engine.connect() as connection:
         found = connection.execute(text("SELECT nspname FROM pg_namespace WHERE nspname LIKE '%\\_\\_%'"))
         return set(found.scalars())
 
 
-@pytest.fixture
-def filled(container: Container) -> Container:
+@pytest.fixture(scope="module")
+def full(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a database that is made once and copied for each test."""
+    with fresh_database(server) as url:
+        settings = read_settings(home=tmp_path_factory.mktemp("home"), database_url=SecretStr(url))
+        with open_container(settings) as container:
+            fill(container)
+        yield str(make_url(url).database)
+
+
+def fill(container: Container) -> None:
     """Two data sets, a run with edits and names, something of every feature, all of it projected."""
     load(container, *(f"query {number}" for number in range(40)))
     load(container, "elsewhere", dataset="other")
@@ -76,7 +99,14 @@ def filled(container: Container) -> Container:
     classifying.work(container, classifying.request(container, "default"))
     container.store.commit(Outcome((completed_hierarchy(), requested_evaluation())), "prepare")
     project(container)
-    return container
+
+
+@pytest.fixture
+def filled(server: str, full: str, tmp_path: Path) -> Iterator[Container]:
+    with fresh_database(server, full) as url:
+        settings = read_settings(home=tmp_path / "home", database_url=SecretStr(url))
+        with open_container(settings) as container:
+            yield container
 
 
 @pytest.fixture
@@ -94,25 +124,12 @@ def run_id(container: Container) -> str:
 @pytest.mark.parametrize("projection", READ_MODELS, ids=lambda one: str(one.name))
 def test_a_read_model_made_anew_is_the_same_at_the_head(filled: Container, projection: Projection) -> None:
     before = {table.name: rows(filled, table) for table in projection.tables.sorted_tables}
+    indexed = indexes(filled, projection)
     assert anew(filled, projection) == filled.store.head()
     after = {table.name: rows(filled, table) for table in projection.tables.sorted_tables}
     assert after == before
+    assert indexes(filled, projection) == indexed
     assert any(before[table] for table in before if table != "checkpoint") or projection.name == "access"
-
-
-@pytest.mark.parametrize("projection", READ_MODELS, ids=lambda one: str(one.name))
-def test_a_read_model_made_anew_has_the_same_indexes(filled: Container, projection: Projection) -> None:
-    def indexes() -> list[str]:
-        with filled.database.engine.connect() as connection:
-            found = connection.execute(
-                text("SELECT indexdef FROM pg_indexes WHERE schemaname = :name ORDER BY indexdef"),
-                {"name": projection.name},
-            )
-            return list(found.scalars())
-
-    before = indexes()
-    anew(filled, projection)
-    assert indexes() == before
 
 
 def test_what_was_replaced_is_kept_and_the_rest_is_cleaned_up(filled: Container) -> None:

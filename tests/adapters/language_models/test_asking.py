@@ -56,15 +56,15 @@ class Troubled:
         return {"label": "other", "reasoning": asked.text}
 
 
-def test_each_of_2000_questions_has_one_answer_or_one_error(
+def test_each_of_many_questions_has_one_answer_or_one_error(
     short_minutes: None, language_models: SettingsLanguageModels, anthropic: ProtocolServer
 ) -> None:
     anthropic.answer = Troubled()
     model = language_models.get("anthropic/m")
-    rpm = 500
+    rpm = 150
     began = time.monotonic()
-    answers = ask(model, questions(2_000), concurrency=50, rpm=rpm)
-    assert answers.keys() == set(range(2_000))
+    answers = ask(model, questions(600), concurrency=50, rpm=rpm)
+    assert answers.keys() == set(range(600))
     for key, answer in answers.items():
         if key % 100 == 7:  # type: ignore[operator]
             assert (answer.value, answer.error) == (None, "3 answers did not fit what was asked for")
