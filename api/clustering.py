@@ -163,7 +163,7 @@ def _request(
         at=datetime.now(UTC),
     )
     answer = commands.handle(command).answer
-    commands.headers["Location"] = f"/api/clustering/runs/{answer['run_id']}/status"
+    commands.locate("clustering", "runs", answer["run_id"], "status")
     return ClusteringRunStatusResponse.model_validate(answer)
 
 

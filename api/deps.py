@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel
@@ -100,6 +101,10 @@ class Commands:
         if "version" in receipt.answer:
             self.headers["ETag"] = f'"{receipt.answer["version"]}"'
         return receipt
+
+    def locate(self, *path: str) -> None:
+        """Say where to look for what was asked for: `/api` and these steps, whatever they are named."""
+        self.headers["Location"] = "/".join(["/api", *(quote(step, safe="") for step in path)])
 
     def operation(
         self, command: object, reason: str | None = None, *, status: str | None = None

@@ -56,7 +56,7 @@ def extend_run(run_id: str, commands: CommandsDep, body: ExtendRequest | None = 
     floor = body.confidence_floor if body else CONFIDENCE_FLOOR
     command = RequestExtension(run_id=run_id, at=datetime.now(UTC), confidence_floor=floor)
     answer = commands.handle(command).answer
-    commands.headers["Location"] = f"/api/clustering/runs/{run_id}/extensions"
+    commands.locate("clustering", "runs", run_id, "extensions")
     return ExtendResponse.model_validate(answer)
 
 

@@ -127,7 +127,7 @@ def arrange(body: HierarchyRequest, commands: CommandsDep) -> HierarchyStatusRes
     model = body.model if "/" in body.model else f"{body.provider}/{body.model}"
     command = RequestHierarchy(model=model, at=datetime.now(UTC), **same)
     answer = commands.handle(command).answer
-    commands.headers["Location"] = f"/api/hierarchy/{answer['hierarchy_run_id']}/status"
+    commands.locate("hierarchy", answer["hierarchy_run_id"], "status")
     return HierarchyStatusResponse.model_validate(answer)
 
 
@@ -192,7 +192,7 @@ def resume_hierarchy(hierarchy_run_id: str, commands: CommandsDep) -> HierarchyS
     """Go on where one that failed or was cancelled stopped; what had no answer is asked again."""
     command = ResumeHierarchy(hierarchy_run_id=hierarchy_run_id)
     answer = commands.handle(command).answer
-    commands.headers["Location"] = f"/api/hierarchy/{hierarchy_run_id}/status"
+    commands.locate("hierarchy", hierarchy_run_id, "status")
     return HierarchyStatusResponse.model_validate(answer)
 
 

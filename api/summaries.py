@@ -104,7 +104,7 @@ def summarise(body: SummaryRequest, commands: CommandsDep) -> OperationResponse:
         summary_run_id=body.summary_run_id,
     )
     answer = commands.handle(command).answer
-    commands.headers["Location"] = f"/api/summaries/{answer['summary_run_id']}"
+    commands.locate("summaries", answer["summary_run_id"])
     return OperationResponse(status=answer["status"], data=answer)
 
 
@@ -137,7 +137,7 @@ def get_summary(summary_run_id: str, connection: Read, container: ContainerDep) 
 def resume_summary(summary_run_id: str, commands: CommandsDep) -> OperationResponse:
     """Go on with the clusters that have no name; those that failed are tried again."""
     command = ResumeSummary(summary_run_id=summary_run_id)
-    commands.headers["Location"] = f"/api/summaries/{summary_run_id}"
+    commands.locate("summaries", summary_run_id)
     return commands.operation(command)
 
 

@@ -49,7 +49,7 @@ def add_tag(body: TagRequest, commands: CommandsDep) -> TagSetResponse:
     """Name a moment. 409 where the name is taken."""
     command = AddTag(name=body.name, position=body.position, at=body.at)
     answer = commands.handle(command, body.reason).answer
-    commands.headers["Location"] = f"/api/tags/{body.name}"
+    commands.locate("tags", body.name)
     return TagSetResponse.model_validate(answer)
 
 

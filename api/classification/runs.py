@@ -181,7 +181,7 @@ def resume_run(
 
 
 def _shown(run_id: str, commands: Commands, connection: Connection) -> ClassificationRunSummary:
-    commands.headers["Location"] = f"/api/classification/runs/{run_id}/status"
+    commands.locate("classification", "runs", run_id, "status")
     return ClassificationRunSummary.model_validate(_summary(run_row(connection, run_id)))
 
 

@@ -186,7 +186,7 @@ def create_run(body: EvaluationRequest, commands: CommandsDep) -> EvaluationRequ
 
 def requested(commands: Commands, command: object) -> EvaluationRequested:
     answer = commands.handle(command).answer
-    commands.headers["Location"] = f"/api/evaluation/runs/{answer['evaluation_run_id']}"
+    commands.locate("evaluation", "runs", answer["evaluation_run_id"])
     return EvaluationRequested.model_validate(answer)
 
 

@@ -116,7 +116,7 @@ def suggest(evaluation_run_id: RunId, body: SuggestionRequest, commands: Command
         evaluation_run_id=evaluation_run_id, at=datetime.now(UTC), **body.model_dump()
     )
     answer = commands.handle(command).answer
-    commands.headers["Location"] = f"/api/evaluation/suggestions/{answer['suggestion_id']}"
+    commands.locate("evaluation", "suggestions", answer["suggestion_id"])
     return SuggestionRequested.model_validate(answer)
 
 

@@ -161,7 +161,7 @@ def upload_test_set(
 
 def _frozen(commands: Commands, command: FreezeTestSet) -> TestSetFrozen:
     answer = commands.handle(command).answer
-    commands.headers["Location"] = f"/api/evaluation/test-sets/{answer['test_set']}"
+    commands.locate("evaluation", "test-sets", answer["test_set"])
     return TestSetFrozen.model_validate(answer)
 
 

@@ -124,7 +124,7 @@ def put_template(
     answer = commands.handle(command, body.reason).answer
     if answer["status"] != "created":
         response.status_code = 200
-    commands.headers["Location"] = f"/api/templates/{answer['template_id']}"
+    commands.locate("templates", answer["template_id"])
     return answered(container, commands, answer)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
-from schemathesis import Case, SerializationContext, checks
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode, SerializationContext, checks
 from schemathesis.config import SchemathesisConfig
 
 from adapters.settings import read_settings
@@ -32,8 +32,8 @@ CHECKS = [
         "negative_data_rejection",
     )
 ]
-"""Not asked: that keys are needed (they are off), nor that whatever fits the schema is accepted (a run that
-does not exist fits it)."""
+"""Not asked: that keys are needed (they are off, and any key will do), nor that whatever fits the schema is
+accepted (a run that does not exist fits it)."""
 
 REFUSALS = {"negative_data_rejection": {"expected-statuses": ["4xx", "5xx"]}}
 """Also 413: what does not fit may be too large as well."""
@@ -43,8 +43,19 @@ REJECTION = checks.CHECKS.get_one("negative_data_rejection")
 NDJSON = "application/x-ndjson"
 
 schema = schemathesis.openapi.from_dict(
-    create_app(read_settings()).openapi(), config=SchemathesisConfig.from_dict({"checks": REFUSALS})
+    create_app(read_settings()).openapi(),
+    config=SchemathesisConfig.from_dict(
+        {"checks": REFUSALS, "generation": {"with-security-parameters": False}}
+    ),
 ).exclude(path_regex=SLOW)
+OPERATIONS = {found.ok().label: found.ok() for found in schema.get_all_operations()}
+SENT = [
+    (name, mode)
+    for name, operation in OPERATIONS.items()
+    for mode in GenerationMode
+    if mode is GenerationMode.POSITIVE or [*operation.body, *operation.query]
+]
+"""Where there is only a path, any text is a request."""
 
 
 @schemathesis.serializer(NDJSON)
@@ -62,8 +73,16 @@ def with_a_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@schema.parametrize()
-@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_the_server_does_what_the_document_says(case: Case, with_a_run: Server) -> None:
-    excluded = [REJECTION] if case.media_type == NDJSON else []  # there, a line is refused by a line
-    case.call_and_validate(base_url=with_a_run.url, checks=CHECKS, excluded_checks=excluded)
+@pytest.mark.parametrize(("name", "mode"), SENT)
+def test_the_server_does_what_the_document_says(
+    name: str, mode: GenerationMode, with_a_run: Server, request: pytest.FixtureRequest
+) -> None:
+    examples = 40 if request.config.getoption("--long") else 4
+
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(case=OPERATIONS[name].as_strategy(mode))
+    def check(case: Case) -> None:
+        excluded = [REJECTION] if case.media_type == NDJSON else []  # there, a line is refused by a line
+        case.call_and_validate(base_url=with_a_run.url, checks=CHECKS, excluded_checks=excluded)
+
+    check()
