@@ -32,7 +32,7 @@ class Server:
         peaks: dict[str, int] = {}
         for process in _descendants(self.pid):
             command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            found = re.search(r"main\(\) (api|worker --only \S+) ", command)
+            found = re.search(r"^lmsys (api|worker --only \S+) ", command)
             if found:
                 status = Path(f"/proc/{process}/status").read_text()
                 peaks[found[1]] = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024  # type: ignore[index]

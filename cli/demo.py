@@ -279,10 +279,10 @@ def peak_memory_mb(supervisor: int) -> dict[str, int]:
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             values = dict(line.split(":", 1) for line in status.read_text().splitlines())
-            words = status.with_name("cmdline").read_bytes().split(b"\0")
+            words = status.with_name("cmdline").read_text().split()
         except OSError:
             continue  # it has ended meanwhile
         if int(values["PPid"]) == supervisor and "VmHWM" in values:
-            name = next((word.decode() for word in words if word in (b"api", b"worker")), "other")
+            name = next((word for word in words if word in ("api", "worker")), "other")
             found[name] = int(values["VmHWM"].split()[0]) // 1024
     return found

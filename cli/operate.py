@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,12 +71,13 @@ def api(
     parent: Parent = None,
 ) -> None:
     """Run the API alone."""
+    from cli.supervisor import end_with, staying, wait_for_port
+
     with staying():
         import uvicorn
 
         from api.app import create_app
         from cli.logs import set_up
-        from cli.supervisor import end_with, wait_for_port
 
     if parent:
         end_with(parent)
@@ -105,11 +103,12 @@ def worker(
     ] = None,
 ) -> None:
     """Run a worker: jobs, and the read models in the database. Any number of them may run."""
+    from cli.supervisor import end_with, staying
+
     with staying():
         from adapters.bootstrap import open_container
         from adapters.read_models import READ_MODELS
         from cli.logs import set_up
-        from cli.supervisor import end_with
 
     if parent:
         end_with(parent)
@@ -133,17 +132,6 @@ def openapi(session: Session) -> None:
     from api.app import create_app
 
     print_json(create_app(session.settings).openapi())
-
-
-@contextmanager
-def staying() -> Iterator[None]:
-    """What is imported stays for good: the collector need not look through it, neither now nor ever after."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def chosen(**given: Any) -> Settings:  # noqa: ANN401

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import fcntl
+import gc
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection, HTTPException
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from setproctitle import setproctitle
 
 from adapters.postgres import Embedded, start_embedded
 from adapters.settings import Settings
@@ -35,12 +40,57 @@ PORT_PATIENCE_S = 30.0
 """How long the API of a supervisor that was killed may take to notice, and to leave the port."""
 
 
+PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+"""A fork has imported everything already: it starts in no time. Elsewhere, libraries do not bear it."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
 @dataclass
 class Child:
     name: str
-    command: list[str]
-    process: subprocess.Popen[bytes] | None = None
+    run: Callable[[], object]
+    process: BaseProcess | None = None
     not_before: float = 0.0
+
+    def start(self) -> None:
+        """No signal may reach it before it has taken off the handlers of the supervisor."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            process = PROCESSES.Process(target=_alone, args=[self.run], name=self.name)  # type: ignore[attr-defined]
+            process.start()
+            self.process = process
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _alone(run: Callable[[], object]) -> None:
+    """`run` in a child that has nothing of the supervisor's but what was imported."""
+    if PROCESSES.get_start_method() == "fork":
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # above all, what holds the home
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    run()
+
+
+def run_part(arguments: list[str]) -> None:
+    """`lmsys ARGUMENTS`, and named so where processes are listed."""
+    setproctitle(" ".join(["lmsys", *arguments]))
+    from cli.main import app
+
+    app(arguments, prog_name="lmsys")
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """What is imported stays for good: the collector need not look through it, neither now nor ever after."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class Supervisor:
@@ -52,19 +102,20 @@ class Supervisor:
         listen = ["--host", settings.host, "--port", str(settings.port)]
         listen += ["--auth" if settings.auth else "--no-auth", *(["--insecure"] if settings.insecure else [])]
         self._children = [
-            Child("api", [*this_program(), "api", *listen, *parent]),
-            Child("worker", [*this_program(), "worker", "--only", "jobs", *parent]),
-            Child("projector", [*this_program(), "worker", "--only", "read-models", *parent]),
+            Child("api", partial(run_part, ["api", *listen, *parent])),
+            Child("worker", partial(run_part, ["worker", "--only", "jobs", *parent])),
+            Child("projector", partial(run_part, ["worker", "--only", "read-models", *parent])),
         ]
 
     def run(self) -> None:
         """Until a signal says stop. Raises Failed when home or port are taken, or too much dies."""
         with hold_home(self._settings) as after_a_crash:
             wait_for_port(self._settings, PORT_PATIENCE_S if after_a_crash else 0.0)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in SIGNALS:
                 signal.signal(number, lambda *_: self._stopping.set())
             postgres = None if self._settings.database_url else start_embedded(self._settings.home)
             try:
+                import_all()
                 self._keep(postgres)
             finally:
                 self._stop()
@@ -85,7 +136,7 @@ class Supervisor:
 
     def _keep_child(self, child: Child) -> None:
         now = time.monotonic()
-        if child.process and (status := child.process.poll()) is not None:
+        if child.process and (status := child.process.exitcode) is not None:
             child.process = None
             self._deaths.append(now)
             recent = sum(now - death < DEATHS_WITHIN_S for death in self._deaths)
@@ -95,7 +146,7 @@ class Supervisor:
             child.not_before = now + min(0.1 * 2**recent, LONGEST_PAUSE_S)
             note(f"lmsys: the {child.name} has ended with status {status}; it is started again")
         if child.process is None and now >= child.not_before:
-            child.process = subprocess.Popen(child.command, stdin=subprocess.DEVNULL)
+            child.start()
 
     def _stop(self) -> None:
         """Ask all to end at once, and insist when they have had their time."""
@@ -104,11 +155,19 @@ class Supervisor:
             process.terminate()
         deadline = time.monotonic() + GRACE_S
         for process in running:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            while process.exitcode is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            process.kill()
+            process.join()
+
+
+def import_all() -> None:
+    """What the children need, once for them all."""
+    if PROCESSES.get_start_method() == "fork":
+        with staying():
+            import uvicorn  # noqa: F401
+
+            import api.app  # noqa: F401
 
 
 def this_program() -> list[str]:

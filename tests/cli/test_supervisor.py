@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -143,7 +144,7 @@ class Held(Supervisor):
     def __init__(self, settings: Settings, *programs: str) -> None:
         super().__init__(settings)
         self._children = [
-            Child(f"child {number}", [sys.executable, "-c", program])
+            Child(f"child {number}", partial(os.execv, sys.executable, [sys.executable, "-c", program]))
             for number, program in enumerate(programs)
         ]
 
@@ -160,7 +161,9 @@ class Held(Supervisor):
     def pid(self, number: int = 0) -> int:
         until(lambda: self._children[number].process)
         process = self._children[number].process
-        return process.pid if process else 0
+        assert process is not None
+        assert process.pid is not None
+        return process.pid
 
 
 def test_a_child_that_dies_is_started_again(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,7 +85,7 @@ class Server:
     def child(self, name: str) -> int:
         """The process id of the API or the worker."""
         for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-            if f"main() {name} " in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode():
+            if Path(f"/proc/{pid}/cmdline").read_text().startswith(f"lmsys {name} "):
                 return int(pid)
         raise AssertionError(f"there is no {name}")
 

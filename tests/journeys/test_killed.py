@@ -14,7 +14,7 @@ from tests.journeys.test_main_job import clustered, load
 def test_worker_and_api_killed_in_the_middle_of_the_main_job(tmp_path: Path) -> None:
     with serving(tmp_path / "home", LMSYS_JOB_STALLED_SECONDS="3", LMSYS_JOB_HEARTBEAT_SECONDS="1") as server:
         http = server.http
-        file = jsonl(tmp_path / "chats.jsonl", rows(30_000))
+        file = jsonl(tmp_path / "chats.jsonl", rows(10_000))
         with file.open("rb") as body:
             job = http.post("/api/datasets/upload", files={"file": ("chats.jsonl", body)}).json()["job_id"]
 
@@ -29,7 +29,7 @@ def test_worker_and_api_killed_in_the_middle_of_the_main_job(tmp_path: Path) -> 
             return bool(status["last_completed_job"])
 
         server.until(loaded, "loaded by the next worker")
-        assert records() == 30_000
+        assert records() == 10_000
 
         run_id = http.post("/api/clustering/kmeans", json={"n_clusters": 4}).json()["run_id"]
         os.kill(server.child("worker"), signal.SIGKILL)
@@ -48,14 +48,14 @@ def test_worker_and_api_killed_in_the_middle_of_the_main_job(tmp_path: Path) -> 
 
         server.until(clustered, "clustered after both were killed")
         clusters = http.get(f"/api/clustering/runs/{run_id}/clusters").json()["items"]
-        assert sum(one["num_queries"] for one in clusters) == 30_000
+        assert sum(one["num_queries"] for one in clusters) == 10_000
         assert http.post("/api/projections/all/verify").json()["equal"]
 
 
 def test_the_projecting_process_killed_again_and_again(tmp_path: Path) -> None:
     with serving(tmp_path / "home") as server:
         http = server.http
-        file = jsonl(tmp_path / "chats.jsonl", rows(30_000))
+        file = jsonl(tmp_path / "chats.jsonl", rows(10_000))
         with file.open("rb") as body:
             form = {"use_chroma": "false"}
             http.post("/api/datasets/upload", files={"file": ("chats.jsonl", body)}, data=form)
@@ -66,7 +66,7 @@ def test_the_projecting_process_killed_again_and_again(tmp_path: Path) -> None:
 
         def shown() -> bool:
             status = http.get("/api/datasets/status")
-            return status.status_code == 200 and status.json()["total_records"] == 30_000
+            return status.status_code == 200 and status.json()["total_records"] == 10_000
 
         server.until(shown, "all projected")
         verified = http.post("/api/projections/all/verify").json()
