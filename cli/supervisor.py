@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPException
@@ -38,7 +38,6 @@ TICK_S = 0.2
 POSTGRES_EVERY_S = 1.0
 PORT_PATIENCE_S = 30.0
 """How long the API of a supervisor that was killed may take to notice, and to leave the port."""
-
 
 PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 """A fork has imported everything already: it starts in no time. Elsewhere, libraries do not bear it."""
@@ -67,7 +66,10 @@ class Child:
 def _alone(run: Callable[[], object]) -> None:
     """`run` in a child that has nothing of the supervisor's but what was imported."""
     if PROCESSES.get_start_method() == "fork":
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # above all, what holds the home
+        for inherited in map(int, os.listdir("/proc/self/fd")):
+            if inherited > 2:  # above all, what holds the home
+                with suppress(OSError):
+                    os.close(inherited)
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -26,7 +26,7 @@ from domain.base import Context, context
 
 pytest_plugins = ["tests.protocols.fixtures"]
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-hypothesis.register_profile("any machine", deadline=None)
+hypothesis.register_profile("any machine", deadline=None, max_examples=50)
 hypothesis.load_profile("any machine")
 
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30

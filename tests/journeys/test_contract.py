@@ -79,7 +79,7 @@ def with_a_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_the_server_does_what_the_document_says(
     name: str, mode: GenerationMode, with_a_run: Server, request: pytest.FixtureRequest
 ) -> None:
-    examples = 40 if request.config.getoption("--long") else 4
+    examples = 40 if request.config.getoption("--long") else 3
 
     @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(case=OPERATIONS[name].as_strategy(mode))

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 from tests.journeys.conftest import Server, jsonl, rows, serving
-from tests.journeys.test_main_job import clustered, load
 
 
 def test_worker_and_api_killed_in_the_middle_of_the_main_job(tmp_path: Path) -> None:
@@ -78,32 +76,3 @@ def _pid(server: Server, name: str) -> int:
         return server.child(name)
     except (AssertionError, OSError):
         return 0
-
-
-def test_postgres_killed_under_a_stream_of_edits(tmp_path: Path) -> None:
-    with serving(tmp_path / "home") as server:
-        http = server.http
-        load(server, jsonl(tmp_path / "chats.jsonl", rows(40)), "default")
-        run_id = clustered(server, "default", 2)
-        postmaster = tmp_path / "home" / "postgres" / "data" / "postmaster.pid"
-        for number in range(60):
-            if number in (15, 40):
-                os.kill(int(postmaster.read_text().split()[0]), signal.SIGKILL)
-            edit = {"title": f"title {number}"}
-
-            def answered(number: int = number, edit: dict[str, str] = edit) -> bool:
-                key = {"Idempotency-Key": f"edit-{number}"}
-                path = f"/api/curation/clusters/0/rename?run_id={run_id}"
-                return http.post(path, json=edit, headers=key).status_code == 200
-
-            server.until(answered, f"edit {number} acknowledged")
-        audit = server.until(lambda: _audit(server, run_id), "the history can be read")
-        titles = [one["details"]["title"] for one in reversed(audit["items"])]
-        assert titles == [f"title {number}" for number in range(60)]
-        server.until(lambda: http.get("/api/health").json()["status"] == "ok", "well again")
-        assert http.post("/api/projections/all/verify").json()["equal"]
-
-
-def _audit(server: Server, run_id: str) -> Any:  # noqa: ANN401
-    answer = server.http.get(f"/api/curation/runs/{run_id}/audit", params={"limit": 100})
-    return answer.json() if answer.status_code == 200 and answer.json()["total"] >= 60 else None
