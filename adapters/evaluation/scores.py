@@ -71,7 +71,7 @@ class SklearnScorer:
             "accuracy_after": _share(both + fixed, total),
             "difference": _rounded(difference),
             "difference_interval": _difference_interval(outcomes, seed),
-            "p_value": _rounded(float(p_value)),
+            "p_value": float(f"{p_value:.6g}"),  # however small: it is never 0
             "classes": _changes(cells),
             "seed": seed,
             "resamples": RESAMPLES,

@@ -296,3 +296,8 @@ def test_an_answer_that_is_no_draft_is_refused(changes: dict[str, Any], words: s
 def test_no_answer_is_no_suggestion(passes: bool, kind: type[DomainError]) -> None:
     with pytest.raises(kind, match="gave no suggestion: no"):
         make_suggester("openai/some", Models(None, passes=passes)).suggest(REPORT)
+
+
+def test_what_is_hardly_chance_has_a_small_p_and_never_none() -> None:
+    figures = SklearnScorer().compare({("A", False, True): 23, ("A", True, True): 175}, 1)
+    assert figures["p_value"] == pytest.approx(2 * 0.5**23, rel=1e-5)
