@@ -26,15 +26,21 @@ from domain.base import Context, context
 
 pytest_plugins = ["tests.protocols.fixtures"]
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-hypothesis.register_profile("any machine", deadline=None, max_examples=50)
-hypothesis.load_profile("any machine")
+hypothesis.register_profile("short", deadline=None, max_examples=50)
+hypothesis.register_profile("long", deadline=None, max_examples=300)
+hypothesis.load_profile("short")
 
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    help = "tests/reliability as docs/reliability.md says: 200 kills, 100,000 edits and so on"
+    help = "200 kills, 100,000 edits and so on (docs/reliability.md); six times the examples of properties"
     parser.addoption("--long", action="store_true", help=help)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        hypothesis.load_profile("long")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -107,7 +107,9 @@ def new_run(made: Installation) -> tuple[str, list[int]]:
 
 
 def test_as_of_every_position_is_what_was_read_there(made: Installation, api: TestClient) -> None:
-    @settings(max_examples=2, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+    @settings(
+        max_examples=settings().max_examples // 25, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    )
     @given(edits=st.lists(EDITS, min_size=4, max_size=9))
     def check(edits: list[tuple[type, dict[str, Any]]]) -> None:
         run_id, ids = new_run(made)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.base import DomainError
@@ -72,7 +72,6 @@ def curated(run: ClusteringRun, names: dict[int, int]) -> tuple[Any, ...]:
     )
 
 
-@settings(max_examples=100)
 @given(PARTITIONS, st.permutations(range(4)), st.lists(EDITS, max_size=12))
 def test_a_run_that_differs_in_its_numbers_alone_ends_the_same(
     found: list[int], names: list[int], edits: list[Any]
@@ -84,7 +83,6 @@ def test_a_run_that_differs_in_its_numbers_alone_ends_the_same(
     assert curated(older.run, carry.heir) == curated(newer.run, {})
 
 
-@settings(max_examples=100)
 @given(
     PARTITIONS, PARTITIONS, st.lists(EDITS | DELETIONS, max_size=12), st.lists(EDITS | DELETIONS, max_size=6)
 )
@@ -109,7 +107,6 @@ def test_carried_twice_records_nothing_and_one_undo_takes_all_back(
     assert vars(replayed(map(stored, newer.events.values()))) == vars(newer.run)
 
 
-@settings(max_examples=70)
 @given(PARTITIONS, PARTITIONS, st.lists(EDITS, max_size=8), st.lists(EDITS, min_size=1, max_size=6))
 def test_what_people_named_here_is_never_changed(
     old: list[int], new: list[int], edits: list[Any], own: list[Any]

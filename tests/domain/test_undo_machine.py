@@ -356,4 +356,4 @@ class Undoing(RuleBasedStateMachine):
 
 
 TestUndoing = Undoing.TestCase
-TestUndoing.settings = settings(max_examples=60, stateful_step_count=30)
+TestUndoing.settings = settings(stateful_step_count=30)

@@ -209,7 +209,9 @@ PROJECT = st.none() | st.sampled_from([1, 2, 5, 1_000])
 
 
 @given(BEGIN, st.lists(st.tuples(ANY, PROJECT), max_size=14), st.sampled_from([1, 3, 1_000]))
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples // 6, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_history_in_any_batches_makes_the_same_rows(
     shared: Container, begin: tuple[Act, Act], acts: list[tuple[Act, int | None]], last: int
 ) -> None:
@@ -286,7 +288,9 @@ def loaded(shared: Container) -> tuple[str, list[int]]:
 
 
 @given(st.lists(st.tuples(OF_ONE_RUN, NOW_AND_THEN, st.integers(0, 99)), min_size=4, max_size=24))
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_edits_undone_and_redone_in_any_batches_are_what_the_aggregate_says(
     shared: Container, loaded: tuple[str, list[int]], acts: list[tuple[Edit | str, int | None, int]]
 ) -> None:

@@ -68,7 +68,7 @@ def holds(row: dict[str, Any], name: str, value: Any) -> bool:  # noqa: ANN401
     filters=st.fixed_dictionaries({}, optional=ANYTHING),
     scope=st.sampled_from(["all", "default", "other", "run", "cluster", "clusters"]),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_filter_lets_through_what_it_says(
     made: Installation, connection: Connection, filters: dict[str, Any], scope: str
 ) -> None:

@@ -206,7 +206,7 @@ EXPRESSIONS = st.recursive(plain() | measured(), combined, max_leaves=5)
 
 
 @given(EXPRESSIONS)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_expression_means_what_it_says(
     connection: Connection, loaded: dict[int, Row], drawn: tuple[str, Meaning]
 ) -> None:

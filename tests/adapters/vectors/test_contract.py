@@ -357,7 +357,11 @@ writes = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples // 4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(history=writes)
 def test_any_history_of_writes_leaves_what_a_dictionary_would_hold(
     store: VectorStore, history: list[tuple[list[tuple[PointId, int]], list[PointId]]]
