@@ -43,6 +43,8 @@ _INITIAL = {
     "shared_buffers": "256MB",
     "maintenance_work_mem": "256MB",
     "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",  # the first edit of a page after a checkpoint writes all of the page
+    "wal_buffers": "32MB",
     "max_connections": "100",
 }
 """Written to postgresql.conf once, where they may be tuned."""

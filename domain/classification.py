@@ -368,10 +368,14 @@ class ClassificationRun(Run):
         self.status = "cancelling"
 
     def end(self, left: int, missing: int) -> None:
-        """Nobody asks any more. With nothing left it is complete, also where it was to be cancelled."""
+        """Nobody asks any more. With nothing left it is complete, also where it was to be cancelled; failed,
+        where no query at all got a label.
+        """
         counts = {"answered": len(self.answered), "failed": len(self.failed)}
         if self.status == "cancelling" and left:
             self._cancelled(**counts)
+        elif not left and counts["failed"] and not counts["answered"]:
+            self.fail(f"none of {counts['failed']:,} queries got a label: their errors say why")
         elif self.status in ("running", "cancelling") and not left:
             self._completed(**counts, missing=missing)
 

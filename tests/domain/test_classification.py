@@ -165,6 +165,15 @@ def test_it_is_complete_when_nothing_is_left() -> None:
     given(one).when(lambda run: run.fail("late")).then_nothing()
 
 
+def test_it_has_failed_when_no_query_got_a_label() -> None:
+    one = running()
+    one.record(results(errors={1: "no key", 2: "no key"}))
+    given(one).when(lambda run: run.end(left=1, missing=0)).then_nothing()
+    event = given(one).when(lambda run: run.end(left=0, missing=4)).then(ClassificationRun.Failed)
+    assert event.error == "none of 2 queries got a label: their errors say why"
+    given(one).when(lambda run: run.resume({})).then(ClassificationRun.Resumed)
+
+
 def test_with_something_left_it_goes_on() -> None:
     given(running()).when(lambda one: one.end(left=1, missing=0)).then_nothing()
 
