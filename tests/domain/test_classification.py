@@ -14,7 +14,6 @@ from domain.base import Conflict, Invalid
 from domain.classification import (
     NO_CONFIDENCE,
     ClassificationRun,
-    IdSet,
     Results,
     decode_population,
     encode_population,
@@ -272,18 +271,6 @@ def test_an_ingest_is_asked_for_and_ends_once() -> None:
 # --- always
 
 IDS = st.lists(st.integers(1, 60), max_size=12, unique=True).map(lambda ids: np.array(ids, np.int64))
-
-
-@drawn(st.lists(st.tuples(st.booleans(), IDS), max_size=12))
-def test_a_set_of_ids_is_a_set(steps: list[tuple[bool, Any]]) -> None:
-    made, plain = IdSet(), set[int]()
-    for adding, ids in steps:
-        new = ids[~made.has(ids)]
-        made = made.plus(new) if adding else made.minus(ids)
-        plain = plain | set(ids.tolist()) if adding else plain - set(ids.tolist())
-        assert len(made) == len(plain)
-        everything = np.arange(61)
-        assert set(everything[made.has(everything)].tolist()) == plain
 
 
 STEPS = st.lists(

@@ -320,7 +320,7 @@ class CarryOver:
         """Those that are here and that nobody has moved here, except to where they are wanted."""
         absent = self.run.unknown(query_ids.tolist())
         there = query_ids[~np.isin(query_ids, absent)]
-        held = np.isin(there, self._held.queries)
+        held = self._held.queries.has(there)
         if at is not None:
             held &= self.run.partition.labels_of(there) != at
         reasons = [

@@ -12,7 +12,8 @@ from domain.clustering import edits
 from domain.clustering.changes import Changes
 from domain.clustering.curation import Curation
 from domain.clustering.partition import Partition
-from domain.values import ERASED, QueryIds
+from domain.ids import IdSet
+from domain.values import ERASED
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Held:
 
     fields: frozenset[tuple[int, str]]
     flags: frozenset[tuple[int, str]]
-    queries: QueryIds
+    queries: IdSet
 
     @classmethod
     def by(cls, own: Sequence[edits.Edit]) -> Held:
@@ -76,7 +77,7 @@ class Held:
         return cls(
             frozenset(field for one in own for field in one.changes().fields),
             frozenset((one.cluster_id, flag) for one in flags for flag in one.added),
-            np.unique(np.concatenate([np.empty(0, np.int64), *ids])),
+            IdSet().plus(np.unique(np.concatenate([np.empty(0, np.int64), *ids]))),
         )
 
     def names(self, cluster_id: int) -> list[str]:
