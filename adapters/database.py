@@ -57,7 +57,7 @@ class Database:
         )
         self.projecting: Engine = create_engine(
             self.engine.url,
-            pool_size=pool_size,
+            pool_size=2 * pool_size,  # all read models at once: what overflows is connected anew each time
             max_overflow=pool_size,
             hide_parameters=True,
             connect_args={
