@@ -12,8 +12,8 @@ from psycopg import sql
 
 from adapters.database import Database
 from commands.ports import Erasure, NewConversation
-from domain.base import Unavailable
 from domain.datasets import ERASED_CONTENT
+from domain.errors import Unavailable
 from domain.values import QueryIds, Space, Vectors
 
 LEVEL = 1

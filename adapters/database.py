@@ -15,7 +15,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
-from domain.base import Unavailable
+from domain.errors import Unavailable
 
 log = structlog.get_logger()
 

@@ -21,8 +21,9 @@ from adapters.database import Database, told
 from commands.bus import Bus, bind
 from commands.jobs import WORK
 from commands.policies import POLICIES, Job, jobs_for
-from domain.base import Context, DomainError, Refused, Unavailable, context
+from domain.base import Context, context
 from domain.clustering import ClusteringRun
+from domain.errors import DomainError, Refused, Unavailable
 from projections.base import BATCH, ReadStore, Recorded, read_model
 
 log = structlog.get_logger()

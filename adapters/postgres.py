@@ -27,7 +27,7 @@ from urllib.parse import quote
 import psycopg
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from domain.base import Unavailable
+from domain.errors import Unavailable
 
 _log = logging.getLogger(__name__)
 

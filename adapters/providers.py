@@ -36,7 +36,7 @@ from commands.ports import (
     Suggester,
     Taxonomist,
 )
-from domain.base import Invalid, NotFound, Refused
+from domain.errors import Invalid, NotFound, Refused
 
 NEAREST = "local/nearest"
 KEYLESS = "wordllama/l2_supercat_256"

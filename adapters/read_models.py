@@ -17,7 +17,7 @@ from adapters.jobs import PoliciesProjection, Queue
 from adapters.points import Points
 from adapters.runner import parked_counts, parked_events, positions, replay_parked
 from adapters.vectors import VectorStore
-from domain.base import DomainError, NotFound
+from domain.errors import DomainError, NotFound
 from projections import search
 from projections.access import AccessProjection
 from projections.base import Projection

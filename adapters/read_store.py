@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
 from adapters.contents import fetch_contents
 from adapters.database import Database
-from domain.base import Conflict
+from domain.errors import Conflict
 from projections.base import Recorded, bookkeeping
 
 log = structlog.get_logger()

@@ -15,7 +15,7 @@ from adapters.database import Database
 from adapters.event_store.store import LogMapper, PlainJson
 from adapters.read_models import READ_MODELS
 from adapters.rebuild import rebuild, verify
-from domain.base import DomainError, Unavailable
+from domain.errors import DomainError, Unavailable
 
 
 def run_apart(database: Database, what: str, names: Sequence[str]) -> list[dict[str, Any]]:

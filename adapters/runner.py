@@ -25,7 +25,7 @@ from adapters.read_store import (
     position_of,
     read_store,
 )
-from domain.base import Unavailable
+from domain.errors import Unavailable
 from projections.base import Projection, bookkeeping, topics_of
 
 log = structlog.get_logger()

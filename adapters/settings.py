@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from domain.base import Invalid
+from domain.errors import Invalid
 
 PREFIX = "LMSYS_"
 _RATE = r"^[1-9]\d*/(second|minute|hour|day)$"

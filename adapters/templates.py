@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import yaml
 
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.templates import TemplateContent, read_content
 
 MOST_BYTES = 1_000_000

@@ -20,8 +20,8 @@ from adapters.read_store import alone, lock, position_of, read_store
 from adapters.vectors import VectorStore
 from commands.ports import Embeddings, EventStore, Point
 from commands.summaries import title_text
-from domain.base import Conflict, NotFound, Unavailable
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, NotFound, Unavailable
 from domain.search import TitleIndex
 from domain.values import ERASED, QueryIds, Space, digest
 from projections import clustering, datasets, search

@@ -19,7 +19,7 @@ from adapters.bootstrap import Container
 from adapters.tail import LogTail
 from api.deps import ContainerDep, Read, found, log_snapshot
 from api.queries import BIGGEST, Moment, Word
-from domain.base import Invalid, Unavailable
+from domain.errors import Invalid, Unavailable
 from projections import audit as read
 
 router = APIRouter(prefix="/api/events", tags=["audit"])

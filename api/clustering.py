@@ -17,7 +17,7 @@ from api.queries import QueryResponse
 from api.time_travel import SeenDep
 from api.time_travel import run_row as run_row
 from commands.clustering import RequestClustering
-from domain.base import Invalid
+from domain.errors import Invalid
 from projections import clustering as read
 from projections.clustering import LiveRun
 from projections.measures import cohesion_of

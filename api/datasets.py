@@ -30,9 +30,10 @@ from api.paging import PageDep, PaginatedResponse
 from api.requests import request_hash
 from commands.datasets import ClearDataset, EraseConversation, RequestEmbedding, RequestLoad
 from commands.datasets import confirm_token as token_of
-from domain.base import DomainError, Invalid, context
+from domain.base import context
 from domain.datasets import Dataset as DatasetAggregate
 from domain.datasets import check_name
+from domain.errors import DomainError, Invalid
 from domain.values import flaw
 from projections import datasets as datasets_read
 from projections import jobs as jobs_read

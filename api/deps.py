@@ -16,8 +16,9 @@ from starlette.datastructures import MutableHeaders
 from adapters.bootstrap import Container
 from commands.bus import Bus
 from commands.ports import Receipt
-from domain.base import Invalid, NotFound, Unavailable, context
+from domain.base import context
 from domain.datasets import DEFAULT_DATASET
+from domain.errors import Invalid, NotFound, Unavailable
 
 
 async def get_container(request: Request) -> Container:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.deps import ContainerDep, OperationResponse
-from domain.base import Refused
+from domain.errors import Refused
 
 router = APIRouter(prefix="/api/dev", tags=["dev"])
 

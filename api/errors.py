@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import DataError, DBAPIError
 from starlette.exceptions import HTTPException
 
-from domain.base import (
+from domain.errors import (
     Conflict,
     DomainError,
     Invalid,

@@ -21,7 +21,7 @@ from adapters.exports import FORMATS, QUERIES, Batches, Columns
 from api.deps import ContainerDep, found, reading, reads
 from api.queries import Filters, Word, meant
 from api.time_travel import MomentDep, Seen, SeenDep
-from domain.base import Invalid, Unavailable
+from domain.errors import Invalid, Unavailable
 from projections import exports as read
 from projections.clustering import PastRun
 from projections.queries import QueryFilter, count_queries

@@ -22,8 +22,8 @@ from commands.hierarchy import (
     RequestHierarchy,
     ResumeHierarchy,
 )
-from domain.base import NotFound
 from domain.clustering.cluster import MAX_TITLE
+from domain.errors import NotFound
 from domain.hierarchy import Hierarchy, Tree
 from domain.hierarchy.tree import MAX_LEVEL
 from projections import hierarchy as read

@@ -11,7 +11,7 @@ import orjson
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
-from domain.base import Invalid
+from domain.errors import Invalid
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)

@@ -24,7 +24,7 @@ from api.deps import ContainerDep, found
 from api.limits import limit_predictions
 from api.lines import NDJSON, Line, LinesResponse, received
 from commands.ports import Item, Labelled, Limits
-from domain.base import DomainError, Invalid, Unavailable
+from domain.errors import DomainError, Invalid, Unavailable
 from domain.templates import TemplateContent
 from projections import templates as read
 

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from api.deps import ContainerDep, Read, found, reads
 from api.paging import PaginatedResponse, decode_cursor, encode_cursor, page_of
 from api.time_travel import Seen, SeenDep
-from domain.base import Invalid, NotFound
 from domain.content import decode_content
+from domain.errors import Invalid, NotFound
 from projections import clustering as clustering_read
 from projections import queries as read
 

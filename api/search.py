@@ -25,7 +25,7 @@ from api.queries import (
     run_named,
 )
 from commands.ports import VectorIndex
-from domain.base import Conflict, Invalid, Unavailable
+from domain.errors import Conflict, Invalid, Unavailable
 from domain.values import Space, Vectors
 from projections import queries as read
 

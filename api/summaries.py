@@ -12,7 +12,7 @@ from api.clustering import ClusterSummaryResponse
 from api.deps import CommandsDep, ContainerDep, OperationResponse, Read, found, reads, show_if_ended
 from api.paging import PageDep, PaginatedResponse
 from commands.summaries import CancelSummary, RequestSummary, ResumeSummary, ShowSummary
-from domain.base import NotFound
+from domain.errors import NotFound
 from projections import clustering as clustering_read
 from projections import summaries as read
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from adapters.bootstrap import Container
 from api.deps import ContainerDep, Read, found
-from domain.base import Unavailable
+from domain.errors import Unavailable
 from projections import clustering, curation, datasets
 from projections.base import reached
 from projections.clustering import LiveRun, PastView, RunView

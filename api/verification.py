@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.deps import ContainerDep
-from domain.base import Invalid
+from domain.errors import Invalid
 
 router = APIRouter(prefix="/api/verify", tags=["verification"])
 

@@ -282,7 +282,7 @@ def _checked(url: str) -> str:
     """Raises Invalid for what is no URL of an API."""
     import httpx
 
-    from domain.base import Invalid
+    from domain.errors import Invalid
 
     try:
         parsed = httpx.URL(url)

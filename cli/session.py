@@ -112,7 +112,7 @@ def ends_well(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        from domain.base import DomainError, Invalid
+        from domain.errors import DomainError, Invalid
 
         try:
             function(*args, **kwargs)

@@ -26,7 +26,7 @@ from adapters.postgres import Embedded, start_embedded
 from adapters.settings import Settings
 from cli.client import Failed
 from cli.output import note
-from domain.base import Unavailable
+from domain.errors import Unavailable
 
 GRACE_S = 25.0
 """Between the signal to end and the one that cannot be refused."""

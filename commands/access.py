@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from commands.bus import Handler
 from commands.ports import EventStore, Outcome
 from domain.access import ApiKey
-from domain.base import Conflict, Invalid
+from domain.errors import Conflict, Invalid
 
 
 @dataclass(frozen=True, kw_only=True)

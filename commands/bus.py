@@ -11,7 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 from commands.ports import EventStore, Outcome, Receipt
-from domain.base import Conflict, Context, Stale, Unavailable, VersionConflict, context
+from domain.base import Context, context
+from domain.errors import Conflict, Stale, Unavailable, VersionConflict
 
 Handler = Callable[..., Outcome]
 Settled = Callable[[Receipt], None]

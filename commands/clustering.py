@@ -23,9 +23,9 @@ from commands.ports import (
     VectorSource,
 )
 from commands.runs import free_id
-from domain.base import Conflict, Invalid
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.errors import Conflict, Invalid
 from domain.values import Labels, QueryIds, Space, Vectors, digest
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeVar
 
 from commands.ports import EventStore, Outcome
-from domain.base import Stale, context
+from domain.base import context
 from domain.clustering.reversal import Reversible
+from domain.errors import Stale
 
 R = TypeVar("R", bound=Reversible)
 

@@ -11,9 +11,9 @@ import numpy as np
 from commands.bus import Bus, Handler
 from commands.embedding import embed_queries
 from commands.ports import Contents, Embedders, Embeddings, EventStore, Outcome, Progress
-from domain.base import Conflict
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.errors import Conflict
 from domain.measures import Tally
 from domain.values import ORPHAN, Labels, QueryIds, Space, Vectors
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from commands.bus import Handler
 from commands.ports import EventStore, Outcome
-from domain.base import Conflict, Invalid
+from domain.errors import Conflict, Invalid
 from domain.tags import Tag, check_name
 
 

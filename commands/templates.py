@@ -10,7 +10,8 @@ from typing import Any
 
 from commands.bus import Handler
 from commands.ports import EventStore, Outcome
-from domain.base import Invalid, Stale, context
+from domain.base import context
+from domain.errors import Invalid, Stale
 from domain.templates import Migration, Template, TemplateContent, read_content
 from domain.templates.template import Source
 from domain.values import digest

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from domain.base import Aggregate, Conflict, event
+from domain.base import Aggregate, event
+from domain.errors import Conflict
 
 
 class ApiKey(Aggregate):

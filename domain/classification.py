@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.base import Aggregate, Conflict, Invalid, event
+from domain.base import Aggregate, event
+from domain.errors import Conflict, Invalid
 from domain.ids import IdSet
 from domain.runs import Run
 from domain.values import Labels, QueryIds, mended, pack, unpack

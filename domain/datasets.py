@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from domain.base import Aggregate, Conflict, Invalid, NotFound, event
+from domain.base import Aggregate, event
+from domain.errors import Conflict, Invalid, NotFound
 from domain.values import Space, mended
 
 DEFAULT_DATASET = "default"

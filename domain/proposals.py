@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from domain.base import Aggregate, Conflict, Invalid, event
+from domain.base import Aggregate, event
+from domain.errors import Conflict, Invalid
 
 MAX_EDITS = 500
 MAX_REASON = 2_000

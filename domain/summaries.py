@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from domain.base import Aggregate, Conflict, event
+from domain.base import Aggregate, event
+from domain.errors import Conflict
 from domain.runs import Run
 from domain.values import mended
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from domain.base import Aggregate, Conflict, Invalid, NotFound, event
+from domain.base import Aggregate, event
+from domain.errors import Conflict, Invalid, NotFound
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 """It begins with a letter: no position and no time does."""

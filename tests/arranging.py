@@ -15,8 +15,8 @@ from commands.datasets import EndLoad
 from commands.hierarchy import RequestHierarchy
 from commands.jobs import WORK
 from commands.ports import Step, Usage
-from domain.base import Unavailable
 from domain.datasets import Dataset
+from domain.errors import Unavailable
 from domain.hierarchy import Hierarchy
 from tests.browsing import Installation, cluster, conversation, load
 from tests.stories import clear

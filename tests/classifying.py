@@ -17,8 +17,8 @@ from commands.classification import (
 )
 from commands.ports import BatchState, Item, Labelled, Limits, Outcome, Stop, Usage, never
 from commands.runs import Fail
-from domain.base import DomainError, Invalid
 from domain.classification import ClassificationRun
+from domain.errors import DomainError, Invalid
 from domain.templates import Label, Template, TemplateContent
 from domain.values import unpack
 from tests.stories import AT, project

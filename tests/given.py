@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from domain.base import Aggregate, DomainError
+from domain.base import Aggregate
+from domain.errors import DomainError
 
 A = TypeVar("A", bound=Aggregate)
 

@@ -24,8 +24,8 @@ from commands.summaries import (
     RequestSummary,
     run_summary,
 )
-from domain.base import Unavailable
 from domain.clustering import ClusteringRun
+from domain.errors import Unavailable
 from domain.summaries import SummaryRun
 from domain.values import Vectors
 from tests.runs import SPACE

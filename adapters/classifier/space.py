@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.templates import Label, TemplateContent
 from domain.values import Vectors
 

@@ -14,7 +14,7 @@ from adapters.clusterer.measures import measure
 from adapters.clusterer.parameters import ALGORITHMS, check_parameters, validated
 from adapters.clusterer.points import Points
 from commands.ports import Clustering, Progress, VectorSource
-from domain.base import Invalid
+from domain.errors import Invalid
 
 __all__ = ["ALGORITHMS", "LocalClusterer", "check_parameters"]
 

@@ -13,7 +13,7 @@ from adapters.clusterer.parameters import DbscanParameters
 from adapters.clusterer.points import Points, Sample
 from adapters.threads import single_thread
 from commands.ports import Progress
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.values import NOISE, Labels, Vectors
 
 LEAST_EPS = 1e-6

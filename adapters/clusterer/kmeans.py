@@ -11,7 +11,7 @@ from adapters.clusterer.parameters import KMeansParameters
 from adapters.clusterer.points import Points, Sample
 from adapters.threads import single_thread
 from commands.ports import Progress
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.values import Vectors
 
 SAMPLE_BYTES = 512 * 2**20

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from domain.base import Invalid
+from domain.errors import Invalid
 
 
 class Parameters(BaseModel):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from commands.ports import VectorSource
-from domain.base import Conflict, Invalid
+from domain.errors import Conflict, Invalid
 from domain.values import QueryIds, Vectors
 
 

@@ -11,7 +11,7 @@ from adapters.embedder.options import EmbedderOptions, split_model
 from adapters.embedder.remote import RemoteEmbedder, Service
 from adapters.embedder.static import StaticEmbedder
 from commands.ports import Embedder
-from domain.base import Refused
+from domain.errors import Refused
 
 __all__ = ["PROVIDERS", "EmbedderOptions", "make_embedder"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from adapters.embedder.options import EmbedderOptions
 from adapters.embedder.remote import Service
 from adapters.services.sdks import NO_RETRIES, cohere_client, heard_of_cohere
-from domain.base import Refused
+from domain.errors import Refused
 
 DIMENSIONS = {
     "embed-v4.0": 256,

@@ -15,7 +15,7 @@ import numpy as np
 
 from adapters.embedder.options import EmbedderOptions
 from adapters.embedder.texts import cut_all, spread, unit_rows
-from domain.base import Refused, Unavailable
+from domain.errors import Refused, Unavailable
 from domain.values import Space, Vectors
 
 MODEL_FILES = (

@@ -7,7 +7,7 @@ from typing import Any
 from adapters.embedder.options import EmbedderOptions
 from adapters.embedder.remote import Service
 from adapters.services.sdks import heard
-from domain.base import Refused
+from domain.errors import Refused
 
 URL = "https://api.openai.com/v1"
 MOST_TEXTS = 2_048

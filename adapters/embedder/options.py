@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from adapters.services.retries import PATIENCE, Patience
-from domain.base import Invalid
+from domain.errors import Invalid
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from adapters.embedder.options import EmbedderOptions
 from adapters.embedder.texts import cut_all, spread, unit_rows
 from adapters.services.answers import Transient
 from adapters.services.pace import pace_of
-from domain.base import Refused, Unavailable
+from domain.errors import Refused, Unavailable
 from domain.values import Space, Vectors
 
 BATCH = 50

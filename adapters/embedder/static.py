@@ -15,7 +15,7 @@ import numpy as np
 
 from adapters.embedder.options import EmbedderOptions
 from adapters.embedder.texts import cut_all, spread, unit_rows
-from domain.base import Refused
+from domain.errors import Refused
 from domain.values import Space, Vectors
 
 DIMENSIONS = (64, 128, 256)

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.sources import open_file
 from commands.ports import BadRow, Conversation
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.evaluation import Case, gather
 from domain.evaluation.cases import MAX_CASES
 

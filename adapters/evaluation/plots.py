@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from domain.base import Invalid
+from domain.errors import Invalid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

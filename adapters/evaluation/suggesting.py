@@ -12,7 +12,7 @@ from adapters.language_models.port import LanguageModel, LanguageModels, Questio
 from adapters.namer.terms import telling_terms, vocabulary_of
 from adapters.prompts import prompt
 from commands.ports import Advice, FailedCase, Limits, Report, Stop, Suggester, never
-from domain.base import Invalid, Unavailable, UpstreamRefused
+from domain.errors import Invalid, Unavailable, UpstreamRefused
 from domain.templates import TemplateContent, checked
 
 LOCAL = "local/confusion"

@@ -29,10 +29,11 @@ from adapters.database import Database
 from adapters.event_store.recorder import APPEND_LOCK, LogRecorder, SnapshotRecorder, Write
 from commands.ports import Outcome, Receipt
 from domain.access import ApiKey
-from domain.base import Aggregate, Context, Invalid, NotFound, VersionConflict, context
+from domain.base import Aggregate, Context, context
 from domain.classification import ClassificationRun
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.errors import Invalid, NotFound, VersionConflict
 from domain.evaluation import EvaluationRun, Suggestion, TestSet
 from domain.hierarchy import Hierarchy
 from domain.measures import Measures

@@ -24,7 +24,7 @@ from adapters.services.answers import Transient
 from adapters.services.pace import Pace
 from adapters.services.retries import Patience
 from commands.ports import NO_USAGE, Limits, Stop, Usage
-from domain.base import Unavailable, UpstreamRefused
+from domain.errors import Unavailable, UpstreamRefused
 
 AHEAD = 64
 """Questions that are read at a time, so that one look at what is kept serves them all."""

@@ -16,7 +16,7 @@ from adapters.language_models.service import Heard, NoAnswer, Service
 from adapters.services.answers import Rejected, Transient
 from adapters.services.retries import Patience
 from commands.ports import NO_USAGE, Usage
-from domain.base import DomainError, Refused
+from domain.errors import DomainError, Refused
 from domain.summaries import without_quotations
 
 REASKS = 2

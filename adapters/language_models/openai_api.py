@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.language_models.service import REFUSED, Heard, ModelOptions, NoAnswer, Service, cut_off
 from adapters.services.sdks import heard
-from domain.base import Refused
+from domain.errors import Refused
 
 
 @dataclass(frozen=True)

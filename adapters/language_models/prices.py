@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from domain.base import Invalid
+from domain.errors import Invalid
 
 MILLION = 1_000_000
 _VERSION = re.compile(r"(-latest|[-@]\d{8}|-\d{4}-\d\d-\d\d|-\d\d-\d{4})$")

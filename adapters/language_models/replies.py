@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
-from domain.base import Invalid
+from domain.errors import Invalid
 
 Check = Callable[[Mapping[str, Any]], str | None]
 

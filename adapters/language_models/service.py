@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from adapters.services.retries import PATIENCE, Patience
-from domain.base import Refused
+from domain.errors import Refused
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, ColumnElement, and_, cast, func, not_, or_
 
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.values import flaw
 from projections.datasets import queries
 from projections.queries.filters import metadata_text

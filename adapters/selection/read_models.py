@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Select, select
 from adapters.database import Database
 from adapters.selection.expressions import condition
 from commands.ports.selection import Filters
-from domain.base import Conflict, Invalid, NotFound, Unavailable
 from domain.datasets import DEFAULT_DATASET
+from domain.errors import Conflict, Invalid, NotFound, Unavailable
 from domain.values import ORPHAN, QueryIds
 from projections import clustering, datasets
 from projections.base import reached

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from domain.base import UpstreamRefused
+from domain.errors import UpstreamRefused
 
 PASSING = {408, 409, 425, 429}
 THIS_ONE = {400, 413, 422}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from adapters.services.answers import Transient, failure, quoted
-from domain.base import Refused
+from domain.errors import Refused
 
 COHERE_URL = "https://api.cohere.com"
 

@@ -17,7 +17,7 @@ from adapters.sources.parquet import Parquet
 from adapters.sources.source import Container, Part, Source
 from adapters.sources.streams import MAX_BYTES, Stream
 from adapters.sources.tables import Table
-from domain.base import Invalid, NotFound, Refused
+from domain.errors import Invalid, NotFound, Refused
 
 _FORMAT_OF_SUFFIX = {
     ".jsonl": "jsonl",
@@ -53,7 +53,7 @@ def open_file(
     """The rows of a file, or of the files of a folder and its folders, sorted by name and numbered through.
 
     `name` is what users know the file by; its suffix counts, as uploads lie under another name. `max_bytes`
-    bounds what each file may unpack to. Raises `domain.base.NotFound`, `Refused` (it may not be read) or
+    bounds what each file may unpack to. Raises `domain.errors.NotFound`, `Refused` (it may not be read) or
     `Invalid` (of what format it is cannot be told; a table has no column of text; a Parquet file is cut off).
     """
     name = name or path.resolve().name

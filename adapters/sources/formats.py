@@ -10,7 +10,7 @@ from adapters.sources import fields
 from adapters.sources.records import Broken, Misfit, found, parse
 from adapters.sources.turns import checked_query, first_query, read_turns
 from commands.ports import BadRow, Conversation
-from domain.base import Invalid
+from domain.errors import Invalid
 
 TURN_COLUMNS = ("conversation", "conversations", "messages")
 """LMSYS-chat-1M and WildChat, ShareGPT, OpenAI."""

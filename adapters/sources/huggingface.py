@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from adapters.sources.formats import Shape, detect, shape_of_columns
 from adapters.sources.records import Broken, Records, encode
 from adapters.sources.source import Part, Source
-from domain.base import DomainError, Invalid, Refused, Unavailable
+from domain.errors import DomainError, Invalid, Refused, Unavailable
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetBuilder, IterableDataset
@@ -40,7 +40,7 @@ def open_huggingface(
 ) -> Source:
     """The rows of a split, read over the network as they are asked for, or from a copy that is fetched first.
 
-    Raises `domain.base.Refused` (the extra is not installed; the hub wants a token, or another one),
+    Raises `domain.errors.Refused` (the extra is not installed; the hub wants a token, or another one),
     `Unavailable` (the hub does not answer) or `Invalid` (no such split; nothing in it that can be read).
     `rows` may raise `Refused` and `Unavailable` as well, after the rows that came before.
     """

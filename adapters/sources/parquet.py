@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from adapters.sources.formats import Shape, shape_of_columns
 from adapters.sources.records import Broken, Records, encode
 from adapters.sources.streams import MAX_BYTES
-from domain.base import Invalid
+from domain.errors import Invalid
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ from typing import Protocol
 from adapters.sources.formats import Shape, read_row
 from adapters.sources.records import Records
 from commands.ports import BadRow, Conversation
-from domain.base import Invalid
+from domain.errors import Invalid
 
 
 class Container(Protocol):
@@ -22,7 +22,7 @@ class Container(Protocol):
     def total(self) -> int | None: ...
 
     def shape(self, text_column: str | None) -> Shape:
-        """Where the text stands. Raises `domain.base.Invalid` if a header or schema has no place for it."""
+        """Where the text stands. Raises `domain.errors.Invalid` if a header or schema has no place for it."""
 
     def records(self, skip: int) -> Records:
         """Records in order without the first `skip`; which record has which number does not depend on it."""

@@ -13,7 +13,7 @@ from adapters.sources.formats import Shape, shape_of_columns
 from adapters.sources.json_lines import broken_off, pass_over_line
 from adapters.sources.records import MAX_RAW_BYTES, MAX_ROW_BYTES, Broken, Misfit, Records, encode
 from adapters.sources.streams import MAX_BYTES, Stream
-from domain.base import Invalid
+from domain.errors import Invalid
 
 _SEPARATORS = ",;\t"
 

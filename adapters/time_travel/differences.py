@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from adapters.matching import best_pairs
 from adapters.time_travel.kept import Kept
 from adapters.time_travel.states import TimeTravel
-from domain.base import Conflict, Invalid
 from domain.clustering import ClusteringRun
 from domain.clustering.comparison import Comparison, compare, moved_queries
 from domain.clustering.difference import (
@@ -23,6 +22,7 @@ from domain.clustering.difference import (
     of_two_runs,
 )
 from domain.clustering.lineage import Lineage, match
+from domain.errors import Conflict, Invalid
 from domain.values import NOISE
 from projections.clustering import PastRun
 from projections.curation import reshaping_edits

@@ -13,8 +13,8 @@ from eventsourcing.persistence import StoredEvent
 
 from adapters.event_store import PostgresEventStore
 from adapters.time_travel.kept import Kept
-from domain.base import Invalid, NotFound
 from domain.clustering import ClusteringRun, Partition
+from domain.errors import Invalid, NotFound
 from domain.tags import NAME, Tag
 from projections.clustering.past import Outcome, PastRun
 

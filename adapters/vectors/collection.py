@@ -23,7 +23,7 @@ from adapters.vectors.points import (
 )
 from adapters.vectors.shard import Shard
 from commands.ports import Hit, Point, PointFilter, PointId
-from domain.base import Conflict, Unavailable
+from domain.errors import Conflict, Unavailable
 from domain.values import Vectors
 
 MANIFEST = "collection.json"

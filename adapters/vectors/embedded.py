@@ -25,7 +25,7 @@ from adapters.vectors import files
 from adapters.vectors.collection import MANIFEST, Collection
 from adapters.vectors.points import NAME, checked_dimension, checked_name
 from commands.ports import Hit, Point, PointFilter, PointId
-from domain.base import Conflict, NotFound, Unavailable
+from domain.errors import Conflict, NotFound, Unavailable
 from domain.values import Vectors
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from commands.ports import Point, PointFilter, PointId
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.values import Vectors
 
 BATCH = 500

@@ -22,7 +22,7 @@ from adapters.vectors.points import (
     values_by_kind,
 )
 from commands.ports import Hit, Point, PointFilter, PointId
-from domain.base import Conflict, DomainError, Invalid, NotFound, Unavailable, UpstreamRefused
+from domain.errors import Conflict, DomainError, Invalid, NotFound, Unavailable, UpstreamRefused
 from domain.values import Vectors
 
 TIMEOUT = 30

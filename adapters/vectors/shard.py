@@ -13,7 +13,7 @@ import qdrant_edge as edge
 from adapters.vectors import files
 from adapters.vectors.points import BATCH, cosine, values_by_kind
 from commands.ports import Hit, Point, PointFilter, PointId
-from domain.base import DomainError, Invalid, Unavailable
+from domain.errors import DomainError, Invalid, Unavailable
 from domain.values import Vectors
 
 PAGE = 1000

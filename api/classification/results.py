@@ -15,7 +15,7 @@ from api.deps import reads
 from api.paging import DeepPageDep, PaginatedResponse, Paging, encode_cursor
 from api.queries import QueryResponse, Word, Words, query_of
 from api.time_travel import NowDep, Seen, SeenDep
-from domain.base import Invalid, NotFound
+from domain.errors import Invalid, NotFound
 from domain.values import ORPHAN
 from projections import classification as read
 from projections.queries import QueryFilter

@@ -18,7 +18,7 @@ from commands.classification import (
     RequestIngest,
     ResumeClassification,
 )
-from domain.base import Invalid
+from domain.errors import Invalid
 from projections import classification as read
 
 router = APIRouter()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 
 from adapters.bootstrap import Container
-from domain.base import NotFound
+from domain.errors import NotFound
 from domain.templates import Template
 
 Vocabulary = Annotated[

@@ -19,8 +19,8 @@ from commands.curation import (
     SplitCluster,
 )
 from commands.curation.edits import MAX_QUERIES, Edit
-from domain.base import Invalid
 from domain.clustering.cluster import COHERENCE, MAX_FLAGS
+from domain.errors import Invalid
 
 router = APIRouter()
 

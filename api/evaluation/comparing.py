@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from api.deps import ContainerDep, Read, reads
 from api.evaluation.runs import WithLeaked, run_row, with_texts
 from api.paging import PageDep, PaginatedResponse
-from domain.base import Conflict
+from domain.errors import Conflict
 from projections import evaluation as read
 
 router = APIRouter()

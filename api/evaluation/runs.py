@@ -14,7 +14,7 @@ from api.paging import PageDep, PaginatedResponse
 from api.queries import Word
 from commands.evaluation import CancelEvaluation, RequestEvaluation, ResumeEvaluation
 from commands.evaluation.reading import texts_by_case
-from domain.base import Conflict
+from domain.errors import Conflict
 from projections import evaluation as read
 from projections.evaluation.runs import Only
 

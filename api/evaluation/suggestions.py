@@ -15,7 +15,7 @@ from api.queries import Word
 from commands.evaluation import AdoptSuggestion, DiscardSuggestion, EvaluateSuggestion, RequestSuggestion
 from commands.evaluation.reading import draft_of
 from commands.evaluation.suggesting import EXAMPLES_PER_LABEL
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.evaluation import Suggestion
 from projections import evaluation as read
 

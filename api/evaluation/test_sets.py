@@ -20,7 +20,8 @@ from api.requests import request_hash
 from api.time_travel import NowDep
 from commands.evaluation import FreezeTestSet
 from commands.evaluation.reading import texts_by_case
-from domain.base import Invalid, context
+from domain.base import context
+from domain.errors import Invalid
 from domain.evaluation import Case, gather, sampled
 from domain.evaluation.cases import MAX_CASES
 from domain.evaluation.test_sets import check_name

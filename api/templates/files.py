@@ -12,7 +12,8 @@ from adapters.templates import MOST_BYTES, read_template, write_template
 from api.deps import Commands, CommandsDep, ContainerDep, OperationResponse
 from api.templates.answers import LARGEST, Reason, TemplateId
 from commands.templates import PutTemplate
-from domain.base import DomainError, Invalid, context
+from domain.base import context
+from domain.errors import DomainError, Invalid
 from domain.templates import Template
 from domain.values import digest
 

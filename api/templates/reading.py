@@ -21,7 +21,7 @@ from api.templates.answers import (
     detail,
     said,
 )
-from domain.base import NotFound
+from domain.errors import NotFound
 from domain.templates import Template, difference
 from projections import templates as read
 

@@ -28,7 +28,7 @@ from commands.templates import (
     ReviseTemplate,
     RollBackTemplate,
 )
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.templates import Template, read_content
 from projections.classification import results_of_template
 

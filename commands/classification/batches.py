@@ -22,8 +22,8 @@ from commands.ports import (
     Sources,
 )
 from commands.runs import chunks
-from domain.base import Invalid
 from domain.classification import Batch, ClassificationRun
+from domain.errors import Invalid
 from domain.templates import Template, TemplateContent
 from domain.values import QueryIds
 

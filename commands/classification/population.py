@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from commands.ports import Contents
-from domain.base import Conflict
 from domain.classification import ClassificationRun, decode_population
+from domain.errors import Conflict
 from domain.values import QueryIds
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from commands.ports import BatchClassifiers, Classifiers, EventStore, Outcome, Selection, Sources
 from commands.runs import free_id, stamped
-from domain.base import NotFound
 from domain.classification import ClassificationRun
+from domain.errors import NotFound
 from domain.templates import Template
 
 

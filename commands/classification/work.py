@@ -21,8 +21,8 @@ from commands.ports import (
     Selection,
 )
 from commands.runs import Cancellation, Fail
-from domain.base import Refused
 from domain.classification import ClassificationRun, sampled
+from domain.errors import Refused
 from domain.templates import Template
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from commands.bus import Handler
 from commands.curation.edits import Edit, done, load_for_edit
 from commands.ports import Contents, EventStore, Outcome
-from domain.base import Conflict, Invalid
 from domain.clustering import ClusteringRun
 from domain.clustering.carrying import CarryOver, Earlier, as_found
 from domain.clustering.edits import Edit as EditEvent
 from domain.clustering.edits import EditsGrouped
 from domain.clustering.lineage import THRESHOLD, Assign, match, neighbourhood
+from domain.errors import Conflict, Invalid
 from domain.values import Vectors
 
 

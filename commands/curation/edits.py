@@ -10,9 +10,9 @@ from commands import editing
 from commands.bus import Handler
 from commands.editing import done as done
 from commands.ports import EventStore, Outcome
-from domain.base import Invalid
 from domain.clustering import Cluster, ClusteringRun
 from domain.clustering.cluster import MAX_TITLE
+from domain.errors import Invalid
 from domain.values import flaw
 
 MAX_QUERIES = 100_000

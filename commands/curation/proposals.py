@@ -11,13 +11,13 @@ from commands.bus import Handler
 from commands.curation.edits import MAX_QUERIES, Edit, done, load_for_edit
 from commands.curation.reversal import changes_at, numbered
 from commands.ports import EventStore, Outcome
-from domain.base import Conflict, DomainError, Invalid
 from domain.clustering import Changes, ClusteringRun
 from domain.clustering.cluster import MAX_TITLE, check_text
 from domain.clustering.history import History
 from domain.clustering.impact import Standing, impact
 from domain.clustering.script import Spec, read_edit, write_edit
 from domain.clustering.trial import Tried, clusters_named, try_edits
+from domain.errors import Conflict, DomainError, Invalid
 from domain.proposals import MAX_EDITS, Proposal, stated
 
 SHOWN_EDITS = 20

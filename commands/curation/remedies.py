@@ -11,8 +11,8 @@ from commands.bus import Handler
 from commands.curation.edits import suggested_title
 from commands.curation.proposals import ProposeEdits, propose_edits
 from commands.ports import EventStore, Outcome
-from domain.base import Conflict
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict
 from domain.quality import Bad, Facts
 from domain.remedies import remedies
 

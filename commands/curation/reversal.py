@@ -9,9 +9,9 @@ from typing import Any
 from commands.bus import Handler
 from commands.editing import done, load_for_edit
 from commands.ports import EventStore, Outcome
-from domain.base import Conflict, DomainError, Invalid, NotFound
 from domain.clustering import Changes, ClusteringRun, Plan
 from domain.clustering.reversal import Reversible
+from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.hierarchy import Hierarchy
 
 

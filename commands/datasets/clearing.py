@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 
 from commands.ports import EventStore, Outcome
-from domain.base import Conflict
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.errors import Conflict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import Any
 from commands.bus import Bus
 from commands.embedding import embed_queries
 from commands.ports import Contents, Embedders, Embeddings, EventStore, Outcome, Progress
-from domain.base import Invalid
 from domain.datasets import Dataset
+from domain.errors import Invalid
 from domain.values import Space
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from commands.ports import Contents, Erasure, EventStore, NewConversation, Outcome
-from domain.base import Invalid, NotFound, context
+from domain.base import context
 from domain.clustering import ClusteringRun
 from domain.content import decode_content, decode_manifest
 from domain.datasets import Dataset, Erased
+from domain.errors import Invalid, NotFound
 from domain.templates import Template, TemplateContent
 from domain.values import digest
 

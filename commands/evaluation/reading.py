@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from commands.ports import Contents, EventStore, Scorer
-from domain.base import NotFound
 from domain.content import decode_content
+from domain.errors import NotFound
 from domain.evaluation import EvaluationRun, Manifest, Suggestion
 from domain.evaluation.runs import ERROR, UNANSWERED
 from domain.templates import Example, Template, TemplateContent, checked

@@ -21,7 +21,7 @@ from commands.ports import (
     Suggesters,
 )
 from commands.runs import free_id
-from domain.base import Conflict
+from domain.errors import Conflict
 from domain.evaluation import Draft, EvaluationRun, Suggestion, TestSet
 from domain.summaries import without_quotations
 from domain.templates import Template

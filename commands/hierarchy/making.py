@@ -34,9 +34,9 @@ from commands.ports import (
     Usage,
 )
 from commands.runs import Cancellation, chunks
-from domain.base import Refused
 from domain.clustering import ClusteringRun
 from domain.content import decode_content
+from domain.errors import Refused
 from domain.hierarchy import Hierarchy, Tree
 from domain.measures import Tally
 from domain.summaries import without_quotations

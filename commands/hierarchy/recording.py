@@ -12,8 +12,8 @@ from typing import Any
 from commands.bus import Handler
 from commands.ports import NO_USAGE, Child, EventStore, Neighborhood, Outcome, Step, Taxonomists, Usage
 from commands.runs import free_id
-from domain.base import Conflict, Invalid, NotFound
 from domain.clustering import Cluster, ClusteringRun
+from domain.errors import Conflict, Invalid, NotFound
 from domain.hierarchy import Hierarchy
 from domain.hierarchy.tree import MAX_LEVEL
 from domain.summaries import SummaryRun

@@ -53,7 +53,7 @@ class Clusterer(Protocol):
     def cluster(
         self, algorithm: str, parameters: Mapping[str, Any], vectors: VectorSource, progress: Progress
     ) -> Clustering:
-        """Raises `domain.base.Invalid` naming the parameter that does not fit the data."""
+        """Raises `domain.errors.Invalid` naming the parameter that does not fit the data."""
 
     def check(self, algorithm: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters, defaults and seed filled in. Raises Invalid naming the one that is wrong."""

@@ -17,8 +17,8 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> Vectors:
         """L2-normalised float32 of shape (len(texts), space.dimension); an empty text gets a zero vector.
 
-        Raises `domain.base.Unavailable` when the provider cannot be reached after its retries,
-        `domain.base.Refused` when it says no for good (a key that is wrong, a model that is unknown).
+        Raises `domain.errors.Unavailable` when the provider cannot be reached after its retries,
+        `domain.errors.Refused` when it says no for good (a key that is wrong, a model that is unknown).
         """
 
 

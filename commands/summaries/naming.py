@@ -28,9 +28,10 @@ from commands.runs import Cancellation, chunks
 from commands.summaries.recording import CompleteSummary, RecordSummaries, RecordToldApart
 from commands.summaries.samples import Chosen, central_queries, contrasting_queries
 from commands.summaries.titles import embed_titles, embedder_of
-from domain.base import Refused, context
+from domain.base import context
 from domain.clustering import ClusteringRun
 from domain.content import decode_content
+from domain.errors import Refused
 from domain.summaries import SummaryRun, without_quotations
 from domain.values import NOISE
 

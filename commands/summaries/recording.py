@@ -20,8 +20,9 @@ from commands.ports import (
 )
 from commands.runs import free_id, stamped
 from commands.summaries.titles import rows_of, title_text
-from domain.base import Conflict, Invalid, context
+from domain.base import context
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, Invalid
 from domain.search import TitleIndex
 from domain.summaries import SummaryRun
 from domain.values import Space, digest

@@ -8,8 +8,8 @@ from typing import Any
 
 from commands.bus import Bus, Handler
 from commands.ports import Embedder, Embedders, Embeddings, EventStore, Outcome
-from domain.base import Conflict
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict
 from domain.search import TitleIndex
 from domain.values import Space, digest
 

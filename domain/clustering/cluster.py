@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from domain.base import Invalid
+from domain.errors import Invalid
 
 MAX_TITLE = 200
 MAX_DESCRIPTION = 4_000

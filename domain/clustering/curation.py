@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from domain.base import Conflict, Invalid, NotFound
 from domain.clustering import edits
 from domain.clustering.changes import Changes, Fields
 from domain.clustering.cluster import (
@@ -22,6 +21,7 @@ from domain.clustering.cluster import (
 from domain.clustering.history import Plan
 from domain.clustering.partition import Partition
 from domain.clustering.reversal import Reversible, named
+from domain.errors import Conflict, Invalid, NotFound
 from domain.values import ERASED, ORPHAN, Labels, QueryIds
 
 

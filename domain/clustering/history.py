@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
-from domain.base import Conflict, NotFound
 from domain.clustering.changes import Changes
+from domain.errors import Conflict, NotFound
 
 
 class Undone(NamedTuple):

@@ -15,9 +15,9 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.base import Invalid
 from domain.clustering.comparison import Counts, Reals, Shared, flows_between, shared_queries
 from domain.clustering.partition import Partition
+from domain.errors import Invalid
 from domain.values import ERASED, Labels
 
 Matrix = NDArray[np.floating[Any]]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from domain.base import Conflict
 from domain.clustering.changes import Changes
 from domain.clustering.history import History, Plan
+from domain.errors import Conflict
 from domain.runs import Run
 
 SHOWN_IDS = 20

@@ -8,12 +8,13 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from domain.base import Aggregate, Conflict, Invalid, event
+from domain.base import Aggregate, event
 from domain.clustering.cluster import Cluster
 from domain.clustering.curation import Curation
 from domain.clustering.edits import Edit
 from domain.clustering.history import History
 from domain.clustering.partition import Partition
+from domain.errors import Conflict, Invalid
 from domain.runs import Run
 from domain.values import NOISE, ORPHAN, Labels, QueryIds, Space, Vectors, mended, pack, unpack
 

@@ -14,9 +14,9 @@ from typing import Annotated, Any, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from domain.base import Conflict, Invalid
 from domain.clustering.cluster import Quality
 from domain.clustering.curation import Curation
+from domain.errors import Conflict, Invalid
 
 ClusterRef = Annotated[int, Meta(ge=-1, lt=2**31)] | Annotated[str, Meta(pattern=r"^new:\d{1,9}$")]
 QueryId = Annotated[int, Meta(ge=0, le=2**63 - 1)]

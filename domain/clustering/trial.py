@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from domain.base import DomainError
 from domain.clustering.changes import Changes
 from domain.clustering.curation import Curation
 from domain.clustering.script import Move, Spec, Split, apply_edit
+from domain.errors import DomainError
 from domain.values import ERASED, ORPHAN
 
 REFERENCES = ("cluster_id", "to_cluster_id", "source_cluster_ids", "target_cluster_id", "move_to_cluster_id")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.values import Labels, QueryIds, digest, flaw, pack, pack_digests, unpack, unpack_digests
 
 MAX_CASES = 100_000

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.base import Aggregate, Conflict, event
+from domain.base import Aggregate, event
+from domain.errors import Conflict
 from domain.values import Labels, Vectors, added, mended, pack, unpack
 
 UNANSWERED = -2

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from domain.base import Aggregate, Conflict, Invalid, event
+from domain.base import Aggregate, event
+from domain.errors import Conflict, Invalid
 from domain.runs import Run
 from domain.templates import Example, Label, TemplateContent
 

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from domain.base import Aggregate, Invalid, NotFound, event
+from domain.base import Aggregate, event
+from domain.errors import Invalid, NotFound
 from domain.evaluation.cases import MAX_REPORTED, Manifest
 from domain.values import digest
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from domain.base import Conflict, Invalid
 from domain.clustering import Changes, Plan
 from domain.clustering.cluster import MAX_DESCRIPTION, MAX_TITLE, check_text
 from domain.clustering.reversal import Reversible
+from domain.errors import Conflict, Invalid
 from domain.hierarchy import edits
 from domain.hierarchy.tree import MAX_LEVEL, PARENT, TOP, Category, Tree, removed_by, rows_of
 

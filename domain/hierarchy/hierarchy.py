@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from domain.base import Aggregate, Conflict, event
+from domain.base import Aggregate, event
 from domain.clustering.history import History
+from domain.errors import Conflict
 from domain.hierarchy.curation import Curation
 from domain.hierarchy.edits import TreeEdit
 from domain.hierarchy.tree import FIRST_CATEGORY, TOP, Category, Tree

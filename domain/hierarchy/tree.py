@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from domain.base import Conflict, NotFound
 from domain.clustering import Changes
 from domain.clustering.cluster import Named
+from domain.errors import Conflict, NotFound
 from domain.values import ORPHAN
 
 TOP = ORPHAN

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.templates.content import Example, Label, TemplateContent
 from domain.values import flaw
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.templates.checking import checked
 from domain.templates.content import Example, Label, TemplateContent
 

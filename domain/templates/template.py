@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from domain.base import Aggregate, NotFound, Stale, Unavailable, event
+from domain.base import Aggregate, event
+from domain.errors import NotFound, Stale, Unavailable
 from domain.templates.content import TemplateContent
 from domain.templates.migration import Change, Migration, backward, forward
 

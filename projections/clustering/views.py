@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from domain.base import NotFound
+from domain.errors import NotFound
 from domain.summaries import SummaryRun
 from domain.values import ORPHAN, QueryIds
 from projections.clustering import queries as live

@@ -18,7 +18,7 @@ from adapters.language_models.prices import Prices
 from adapters.language_models.service import ModelOptions
 from adapters.services.retries import Patience
 from commands.ports import Item
-from domain.base import Invalid, Refused, Unavailable
+from domain.errors import Invalid, Refused, Unavailable
 from domain.templates import Label, TemplateContent
 from tests.protocols.batches import BatchServer, serving_batches
 from tests.protocols.server import KEY

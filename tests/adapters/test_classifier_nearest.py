@@ -14,7 +14,7 @@ from adapters.embedder import make_embedder
 from adapters.providers import SettingsClassifiers, SettingsEmbedders, SettingsLanguageModels
 from adapters.settings import Settings
 from commands.ports import Item, Labelled, Limits
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.templates import Example, Label, TemplateContent
 
 EMBEDDER = make_embedder(None, None)

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 from adapters.clusterer import ALGORITHMS, LocalClusterer
 from adapters.threads import single_thread
-from domain.base import Conflict, Invalid
+from domain.errors import Conflict, Invalid
 from domain.values import NOISE
 from tests.adapters.clusterer_points import Rows, blobs, cluster, nmi
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import normalized_mutual_info_score
 
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.values import NOISE, Vectors
 from tests.adapters.clusterer_points import blobs, cluster, nmi
 

@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
 from adapters.clusterer import LocalClusterer
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.values import QueryIds, Vectors
 from tests.adapters.clusterer_points import Rows, blobs, cluster, nmi
 

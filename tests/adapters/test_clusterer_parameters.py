@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.clusterer import ALGORITHMS, LocalClusterer, check_parameters
-from domain.base import Invalid
+from domain.errors import Invalid
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "clustering.md"
 

@@ -13,7 +13,7 @@ import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from adapters.database import Database, Listener
-from domain.base import Unavailable
+from domain.errors import Unavailable
 
 HANG_UP = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
 

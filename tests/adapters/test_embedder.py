@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from adapters.embedder import EmbedderOptions, make_embedder
 from adapters.embedder.texts import cut
-from domain.base import Refused
+from domain.errors import Refused
 from domain.values import Space
 
 TEXTS = ["how do I bake bread", "what is my credit limit", "你好", "🙂", "x" * 5_000, "नमस्ते दुनिया", "1 + 1"]

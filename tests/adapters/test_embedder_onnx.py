@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from adapters.embedder import EmbedderOptions, make_embedder
-from domain.base import Refused, Unavailable
+from domain.errors import Refused, Unavailable
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "red", "green", "blue", "card", "bank"]
 TABLE = np.random.default_rng(5).standard_normal((len(WORDS), 16)).astype(np.float32)

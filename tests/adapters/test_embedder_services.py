@@ -23,7 +23,7 @@ from adapters.services.answers import retry_after
 from adapters.services.pace import Pace
 from adapters.services.retries import Patience
 from commands.ports import Embedder
-from domain.base import Invalid, Refused, Unavailable
+from domain.errors import Invalid, Refused, Unavailable
 
 KEY = "sk-very-secret-0123456789"
 

@@ -21,8 +21,9 @@ from adapters.rebuild import rebuild
 from commands.clustering import run_clustering
 from commands.datasets import EraseConversation
 from commands.ports import NewConversation
-from domain.base import Conflict, Unavailable, context
+from domain.base import context
 from domain.content import encode_content
+from domain.errors import Conflict, Unavailable
 from domain.values import digest
 from projections.datasets import DatasetsProjection
 from tests.commands.test_clustering import ByDirection, ByFirstLetter

@@ -17,7 +17,7 @@ from adapters.evaluation import SklearnScorer, make_suggester, plot, read_cases
 from adapters.evaluation.plots import matrix_of
 from adapters.language_models.port import Answer, Question
 from commands.ports import FailedCase, Limits, Report, Stop, Usage, never
-from domain.base import DomainError, Invalid, Refused, Unavailable
+from domain.errors import DomainError, Invalid, Refused, Unavailable
 from domain.evaluation.runs import ERROR
 from domain.templates import Label, TemplateContent
 from domain.values import Labels

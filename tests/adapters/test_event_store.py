@@ -23,8 +23,9 @@ from adapters.event_store import PostgresEventStore, recorder
 from adapters.event_store.recorder import APPEND_LOCK, LogRecorder, Write
 from commands.curation import MoveQuery, RenameCluster
 from commands.ports import Outcome, Receipt
-from domain.base import Conflict, Context, DomainError, NotFound, Stale, Unavailable, VersionConflict, context
+from domain.base import Context, context
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, DomainError, NotFound, Stale, Unavailable, VersionConflict
 from tests.runs import completed_run, requested_run, titles
 
 RUN = "kmeans-3-20251004-170442"

@@ -22,8 +22,9 @@ from commands.jobs import WORK, Work
 from commands.policies import Job
 from commands.ports import EventStore, Outcome, Progress
 from commands.runs import Fail
-from domain.base import Invalid, Refused, Unavailable, context
+from domain.base import context
 from domain.clustering import ClusteringRun
+from domain.errors import Invalid, Refused, Unavailable
 from tests.runs import assign, complete, requested_run
 
 RUN = "kmeans-3-20251004-170442"

@@ -11,7 +11,7 @@ from adapters.language_models import LanguageModel, Question
 from adapters.namer import ModelNamer, make_namer
 from adapters.prompts import prompt
 from commands.ports import ClusterName, ClusterTexts, Limits, NotNamed, Sample, Usage
-from domain.base import Unavailable
+from domain.errors import Unavailable
 from domain.values import NOISE
 from tests.scripted import COST, Script, Scripted
 

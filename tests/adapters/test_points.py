@@ -18,7 +18,7 @@ from adapters.settings import Settings
 from adapters.vectors import VectorStore
 from commands.embedding import RecordEmbedded
 from commands.ports import Point, PointFilter
-from domain.base import Conflict
+from domain.errors import Conflict
 from domain.values import Space, digest
 from projections.base import bookkeeping
 from projections.search import QUERIES, alias_of

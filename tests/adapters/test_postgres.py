@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy
 
 from adapters.postgres import Embedded, start_embedded
-from domain.base import Unavailable
+from domain.errors import Unavailable
 
 ROOT = Path(__file__).parents[2]
 ATTACH = """

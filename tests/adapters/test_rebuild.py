@@ -24,7 +24,7 @@ from adapters.settings import read_settings
 from commands.curation import MoveQuery, ProposeEdits, RenameCluster
 from commands.ports import Outcome
 from commands.tags import AddTag
-from domain.base import Conflict, NotFound, Unavailable
+from domain.errors import Conflict, NotFound, Unavailable
 from projections.base import Projection
 from projections.clustering import ClusteringProjection, clusters, memberships
 from projections.clustering import tables as of_clustering

@@ -22,8 +22,8 @@ from adapters.rebuild import rebuild, verify
 from adapters.runner import ProjectionRunner, parked_counts, parked_events, positions
 from commands.curation import RenameCluster
 from commands.ports import Outcome
-from domain.base import Unavailable
 from domain.clustering import ClusteringRun
+from domain.errors import Unavailable
 from projections.base import ReadStore, Recorded, bookkeeping, read_model
 from projections.clustering import clusters, runs
 from tests.runs import assign, complete, completed_run, requested_run

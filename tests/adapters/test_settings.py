@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from adapters.settings import Settings, read_settings, variable_of
-from domain.base import Invalid
+from domain.errors import Invalid
 
 
 @pytest.fixture(autouse=True)

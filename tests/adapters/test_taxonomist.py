@@ -13,7 +13,7 @@ from adapters.taxonomist import make_taxonomist
 from adapters.taxonomist.local import LocalTaxonomist, grouped
 from adapters.taxonomist.neighborhoods import OUTSIDE, neighborhoods
 from commands.ports import Category, Child, Group, Limits
-from domain.base import Refused
+from domain.errors import Refused
 from domain.hierarchy import FIRST_CATEGORY as A
 
 LIMITS = Limits()

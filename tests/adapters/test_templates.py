@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.templates import read_template, write_template
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.templates import Example, Label, TemplateContent
 
 GOOD = """\

@@ -11,8 +11,8 @@ from adapters.time_travel import TimeTravel
 from adapters.time_travel.kept import Kept
 from commands.curation import MoveQueries, RenameCluster
 from commands.tags import AddTag
-from domain.base import Invalid
 from domain.clustering import ClusteringRun
+from domain.errors import Invalid
 from tests import stories
 
 

@@ -17,8 +17,8 @@ from adapters.verification import LOOKED_AT_TWICE, Verification, Wrong
 from commands.curation import FlagCluster, MoveQueries, RenameCluster, SplitCluster
 from commands.ports import Outcome, Point
 from commands.summaries import RecordTitlesEmbedded
-from domain.base import Conflict, NotFound, Unavailable
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, NotFound, Unavailable
 from domain.values import ERASED, NOISE, Space, digest
 from projections.search import QUERIES, TITLES, alias_of, title_point
 from projections.verification import named

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from adapters.providers import SettingsClassifiers
 from api.app import create_app
 from commands.ports import Item, Labelled, Limits, Stop, never
-from domain.base import Unavailable
+from domain.errors import Unavailable
 from domain.templates import TemplateContent
 from tests.browsing import Installation
 

@@ -25,9 +25,9 @@ from commands.curation import (
 )
 from commands.datasets import ClearDataset, confirm_token
 from commands.ports import Outcome
-from domain.base import DomainError
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.errors import DomainError
 from tests import stories
 from tests.browsing import Installation, cluster, summarise
 

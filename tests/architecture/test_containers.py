@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from adapters.settings import Settings, read_settings, variable_of
-from domain.base import Invalid
+from domain.errors import Invalid
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -15,7 +15,7 @@ import pytest
 
 import cli.client
 from cli.client import ApiError, Client, Failed, Unreachable
-from domain.base import Invalid
+from domain.errors import Invalid
 from tests.cli.stand_in import BROKEN, Api, Asked, Raw, page
 
 

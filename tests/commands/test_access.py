@@ -9,7 +9,7 @@ import pytest
 from adapters.bootstrap import Container
 from commands.access import CreateKey, RevokeKey, hash_key, new_key
 from domain.access import ApiKey
-from domain.base import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound
 
 
 @pytest.fixture

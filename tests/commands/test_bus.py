@@ -15,18 +15,9 @@ from commands.bus import TRIES, Bus, bind
 from commands.curation import RenameCluster
 from commands.curation.edits import rename_cluster
 from commands.ports import EventStore, Outcome, Receipt
-from domain.base import (
-    Conflict,
-    Context,
-    DomainError,
-    Invalid,
-    NotFound,
-    Stale,
-    Unavailable,
-    VersionConflict,
-    context,
-)
+from domain.base import Context, context
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, DomainError, Invalid, NotFound, Stale, Unavailable, VersionConflict
 from tests.stories import cluster, load, logged
 
 

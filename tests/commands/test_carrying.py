@@ -23,8 +23,9 @@ from commands.curation import (
     SplitCluster,
 )
 from commands.ports import Clustering, Receipt
-from domain.base import Conflict, Context, Invalid, NotFound, Stale, context
+from domain.base import Context, context
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, Invalid, NotFound, Stale
 from domain.values import Space
 from projections.clustering import clusters, memberships, runs
 from projections.curation import edits, lineage_of

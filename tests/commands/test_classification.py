@@ -18,8 +18,9 @@ from commands.classification import answers as gathering
 from commands.curation import MoveQuery
 from commands.datasets import EraseConversation
 from commands.ports import Labelled
-from domain.base import Conflict, Context, Invalid, NotFound, Refused, Unavailable, context
+from domain.base import Context, context
 from domain.classification import ClassificationRun
+from domain.errors import Conflict, Invalid, NotFound, Refused, Unavailable
 from tests.classifying import (
     Scripted,
     ScriptedBatches,

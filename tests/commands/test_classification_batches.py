@@ -11,8 +11,8 @@ from adapters.bootstrap import Container
 from commands.classification import EndIngest, RequestIngest, run_cancelled, run_ingest
 from commands.classification.batches import LOOK_AGAIN_S
 from commands.ports import BatchState
-from domain.base import Conflict, Invalid, NotFound, Refused
 from domain.classification import ClassificationRun
+from domain.errors import Conflict, Invalid, NotFound, Refused
 from tests.classifying import (
     Scripted,
     ScriptedBatches,

@@ -6,8 +6,8 @@ import pytest
 
 from adapters.bootstrap import Container
 from commands.datasets import EndLoad
-from domain.base import Conflict, NotFound
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, NotFound
 from tests.stories import (
     clear,
     clear_token,

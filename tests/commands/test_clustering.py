@@ -14,9 +14,9 @@ from adapters.bootstrap import Container
 from commands.clustering import RequestClustering, run_clustering
 from commands.ports import Clustering, Progress, VectorSource
 from commands.runs import Fail
-from domain.base import Conflict, Invalid, NotFound, Unavailable
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.errors import Conflict, Invalid, NotFound, Unavailable
 from domain.values import NOISE, QueryIds, Space, Vectors, digest
 from tests.runs import SPACE
 from tests.stories import (

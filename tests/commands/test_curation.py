@@ -21,8 +21,9 @@ from commands.curation import (
 )
 from commands.curation import edits as module
 from commands.ports import Receipt
-from domain.base import Conflict, Context, Invalid, NotFound, Stale, context
+from domain.base import Context, context
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, Invalid, NotFound, Stale
 from domain.values import ORPHAN
 from tests.runs import completed_run
 from tests.stories import cluster, load, logged, name, query_ids, request_run

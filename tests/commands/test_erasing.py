@@ -13,9 +13,10 @@ from commands.curation import MoveQueries, ReverseEdit
 from commands.datasets import EraseConversation
 from commands.embedding import RecordEmbedded
 from commands.templates import PutTemplate
-from domain.base import Invalid, NotFound, context
+from domain.base import context
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset
+from domain.errors import Invalid, NotFound
 from domain.templates import Example, Label, Template, TemplateContent
 from domain.values import ERASED, digest
 from projections.clustering import clusters, memberships

@@ -20,7 +20,8 @@ from commands.evaluation import (
 )
 from commands.evaluation.reading import draft_of
 from commands.templates import PutTemplate
-from domain.base import Conflict, Context, Invalid, NotFound, context
+from domain.base import Context, context
+from domain.errors import Conflict, Invalid, NotFound
 from domain.evaluation import Case, EvaluationRun, Suggestion
 from domain.templates import Template
 from domain.values import digest

@@ -22,8 +22,8 @@ from commands.extension import CONFIDENCE_FLOOR, RequestExtension, nearest, run_
 from commands.jobs import WORK
 from commands.measures import run_measure
 from commands.policies import Job, jobs_for
-from domain.base import Conflict, Invalid, NotFound, Unavailable
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, Invalid, NotFound, Unavailable
 from domain.measures import Measures
 from domain.values import NOISE, ORPHAN, Space, Vectors
 from projections import clustering as read

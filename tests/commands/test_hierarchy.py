@@ -31,8 +31,9 @@ from commands.hierarchy import (
 from commands.hierarchy.following import Step
 from commands.ports import Step as Asked
 from commands.runs import Fail
-from domain.base import Conflict, Context, Invalid, NotFound, Stale, Unavailable, context
+from domain.base import Context, context
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, Invalid, NotFound, Stale, Unavailable
 from domain.hierarchy import FIRST_CATEGORY, TOP, Hierarchy
 from domain.summaries import QUOTATION
 from tests.arranging import Dying, arrange, request, run_of_six, work

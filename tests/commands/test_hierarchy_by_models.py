@@ -14,7 +14,7 @@ from commands.bus import Bus, bind
 from commands.curation import RenameCluster
 from commands.hierarchy import CancelHierarchy, RequestHierarchy, ResumeHierarchy, run_hierarchy
 from commands.jobs import WORK
-from domain.base import Refused
+from domain.errors import Refused
 from domain.hierarchy import TOP, Hierarchy
 from domain.values import digest
 from tests.naming import ByLetters

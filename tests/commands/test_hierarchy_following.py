@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from commands.hierarchy.following import steps_of
-from domain.base import DomainError
+from domain.errors import DomainError
 from domain.hierarchy import FIRST_CATEGORY, Hierarchy
 from tests.runs import completed_run, replayed, stored
 from tests.trees import A, B, C, build, requested_hierarchy

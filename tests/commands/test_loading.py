@@ -13,9 +13,9 @@ from adapters.bootstrap import Container
 from commands.datasets import EndLoad, RequestEmbedding, RequestLoad, loading, run_load
 from commands.datasets.loading import batches
 from commands.ports import BadRow, Conversation
-from domain.base import Conflict, Invalid, NotFound
 from domain.content import decode_content, decode_manifest
 from domain.datasets import Dataset
+from domain.errors import Conflict, Invalid, NotFound
 from domain.values import digest
 from tests.stories import (
     FINGERPRINT,

@@ -29,8 +29,9 @@ from commands.summaries import (
     ShowSummary,
     run_summary,
 )
-from domain.base import Conflict, Context, Refused, Unavailable, context
+from domain.base import Context, context
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, Refused, Unavailable
 from domain.values import digest
 from tests.naming import ByLetters, Echo, ask_for, events, request_as, summary_of, titles_of, work
 from tests.runs import SPACE

@@ -12,7 +12,7 @@ from adapters.providers import SettingsLanguageModels, SettingsNamers
 from commands.bus import Bus, bind
 from commands.ports import Usage
 from commands.summaries import RequestSummary, ResumeSummary, run_summary
-from domain.base import Refused
+from domain.errors import Refused
 from domain.summaries import SummaryRun
 from domain.values import digest
 from tests.naming import ByLetters, summary_of, titles_of

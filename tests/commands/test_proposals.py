@@ -21,8 +21,9 @@ from commands.curation import (
     present_impact,
 )
 from commands.ports import Outcome, Receipt
-from domain.base import Conflict, Context, DomainError, Invalid, NotFound, Stale, context
+from domain.base import Context, context
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, DomainError, Invalid, NotFound, Stale
 from domain.proposals import Proposal
 from tests.stories import AT, clear, cluster, load, logged, query_ids, request_run
 

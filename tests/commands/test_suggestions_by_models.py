@@ -8,7 +8,7 @@ from adapters.bootstrap import HANDLERS, Container
 from adapters.providers import SettingsLanguageModels, SettingsSuggesters
 from commands.bus import Bus
 from commands.evaluation import RequestSuggestion, run_suggestion
-from domain.base import Refused
+from domain.errors import Refused
 from domain.evaluation import Suggestion
 from tests.evaluating import AT, CASES, Scripted, freeze, put_template, request, work
 from tests.protocols.server import ProtocolServer, Refusal, Status

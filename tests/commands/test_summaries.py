@@ -24,8 +24,8 @@ from commands.summaries import (
     run_embed_titles,
     title_text,
 )
-from domain.base import Conflict, Invalid, NotFound
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, Invalid, NotFound
 from domain.search import TitleIndex
 from domain.summaries import SummaryRun
 from domain.values import digest

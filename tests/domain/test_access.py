@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from domain.access import ApiKey
-from domain.base import Conflict, Context, Invalid
+from domain.base import Context
+from domain.errors import Conflict, Invalid
 from tests.given import given
 
 

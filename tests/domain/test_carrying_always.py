@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.base import DomainError
 from domain.clustering import ClusteringRun
+from domain.errors import DomainError
 from domain.values import ORPHAN
 from tests.carrying import Edit, Story, carried, labels
 from tests.runs import replayed, stored

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from domain.base import Conflict, Invalid
 from domain.classification import (
     NO_CONFIDENCE,
     ClassificationRun,
@@ -19,6 +18,7 @@ from domain.classification import (
     encode_population,
     sampled,
 )
+from domain.errors import Conflict, Invalid
 from domain.values import unpack
 from tests.given import given
 from tests.runs import replayed, stored

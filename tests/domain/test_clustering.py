@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from domain.base import Conflict, DomainError, Invalid, NotFound
 from domain.clustering import Changes, Cluster, ClusteringRun, Plan
 from domain.clustering.cluster import MAX_DESCRIPTION, MAX_TITLE
+from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.values import NOISE, unpack
 from tests.given import given
 from tests.runs import CENTROIDS, SPACE, assign, complete, completed_run, requested_run, titles

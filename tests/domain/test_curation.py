@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from domain.base import Conflict, DomainError, Invalid, NotFound
 from domain.clustering import Cluster, ClusteringRun
 from domain.clustering.cluster import MAX_DESCRIPTION, MAX_FLAG, MAX_FLAGS, MAX_NOTES, MAX_TITLE
+from domain.errors import Conflict, DomainError, Invalid, NotFound
 from domain.values import ERASED, NOISE, ORPHAN
 from tests.given import given
 from tests.runs import completed_run, replayed, stored, titles

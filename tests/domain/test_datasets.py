@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from domain.base import Conflict, Invalid, NotFound
 from domain.datasets import MAX_REPORTED, Dataset, Row, SortedRows, check_name, sort_out
+from domain.errors import Conflict, Invalid, NotFound
 from tests.given import given
 from tests.runs import SPACE
 

@@ -10,7 +10,7 @@ from hypothesis import given as example
 from hypothesis import strategies as st
 
 from domain import evaluation
-from domain.base import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound
 from domain.evaluation import Answers, Case, Draft, EvaluationRun, Manifest, Suggestion, gather, sampled
 from domain.evaluation.runs import ERROR, UNANSWERED
 from domain.evaluation.test_sets import check_name

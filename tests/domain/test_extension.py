@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from domain.base import Conflict, Invalid, NotFound
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, Invalid, NotFound
 from domain.values import NOISE, ORPHAN, unpack
 from tests.given import given
 from tests.runs import completed_run, replayed, requested_run, stored

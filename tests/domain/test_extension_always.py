@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from domain.base import Conflict, DomainError
 from domain.clustering import Changes, ClusteringRun
+from domain.errors import Conflict, DomainError
 from domain.values import NOISE, ORPHAN
 from tests.runs import completed_run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.base import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound
 from domain.hierarchy import FIRST_CATEGORY, TOP, Hierarchy, Tree
 from tests.given import given
 from tests.runs import replayed, stored

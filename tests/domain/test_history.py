@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from domain.base import Conflict, NotFound
 from domain.clustering import ClusteringRun
+from domain.errors import Conflict, NotFound
 from tests.domain.story import Decide, Story, group, move, rename, shown
 from tests.given import given
 

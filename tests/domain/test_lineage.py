@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.matching import best_pairs
-from domain.base import Invalid
 from domain.clustering import Partition
 from domain.clustering import lineage as lineage_module
 from domain.clustering.lineage import Kind, Lineage, Matrix, Places, match, neighbourhood
+from domain.errors import Invalid
 from domain.values import ERASED, NOISE, ORPHAN
 
 MODELS = st.dictionaries(st.integers(1, 40), st.integers(ERASED, 5), max_size=40)

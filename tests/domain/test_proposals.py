@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from domain.base import Conflict, Invalid
 from domain.clustering import Changes, ClusteringRun
 from domain.clustering.impact import SHOWN_CLUSTERS, Standing, impact
 from domain.clustering.partition import gini
 from domain.clustering.script import read_edit
 from domain.clustering.trial import Tried, clusters_named, try_edits
+from domain.errors import Conflict, Invalid
 from domain.proposals import Proposal
 from domain.values import NOISE
 from tests.given import given

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from domain.base import Conflict
 from domain.clustering import Cluster, ClusteringRun
+from domain.errors import Conflict
 from domain.values import ERASED, NOISE, ORPHAN
 from tests.domain.story import Story, move, rename, shown
 from tests.given import given

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.access import ApiKey
-from domain.base import Aggregate, DomainError, Invalid
+from domain.base import Aggregate
 from domain.clustering import ClusteringRun
 from domain.datasets import Dataset, SortedRows
+from domain.errors import DomainError, Invalid
 from domain.proposals import Proposal
 from domain.search import TitleIndex
 from domain.summaries import SummaryRun

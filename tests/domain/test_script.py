@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from domain.base import Conflict, DomainError, Invalid, NotFound
 from domain.clustering import ClusteringRun
 from domain.clustering.script import KINDS, apply_edit, read_edit
+from domain.errors import Conflict, DomainError, Invalid, NotFound
 from tests.given import given
 from tests.runs import completed_run, replayed, stored
 

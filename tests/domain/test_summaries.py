@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.base import Conflict, Invalid
+from domain.errors import Conflict, Invalid
 from domain.search import TitleIndex
 from domain.summaries import SummaryRun
 from tests.given import given

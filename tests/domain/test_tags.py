@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.base import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound
 from domain.tags import Tag, check_name
 from tests.given import given
 

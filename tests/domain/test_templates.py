@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from domain.base import Invalid, NotFound, Stale
+from domain.errors import Invalid, NotFound, Stale
 from domain.templates import Example, Label, Migration, Template, TemplateContent, difference, read_content
 from domain.values import digest
 from tests.given import given

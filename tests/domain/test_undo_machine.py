@@ -16,9 +16,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from domain.base import Conflict, DomainError
 from domain.clustering import Cluster, ClusteringRun
 from domain.clustering.history import Plan
+from domain.errors import Conflict, DomainError
 from domain.values import ERASED, NOISE, ORPHAN
 from tests.runs import completed_run, replayed, stored, titles
 

@@ -26,9 +26,9 @@ from commands.curation import (
     ReverseEdit,
     SplitCluster,
 )
-from domain.base import DomainError
 from domain.clustering import Cluster, ClusteringRun
 from domain.datasets import Dataset
+from domain.errors import DomainError
 from domain.values import ERASED, NOISE
 from projections.base import bookkeeping
 from projections.clustering import clusters, memberships, runs

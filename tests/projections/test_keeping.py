@@ -12,7 +12,8 @@ from adapters.bootstrap import Container
 from adapters.read_models import READ_MODELS
 from commands.curation import RenameCluster
 from commands.summaries import RequestSummary
-from domain.base import Context, DomainError, Invalid, context
+from domain.base import Context, context
+from domain.errors import DomainError, Invalid
 from projections.base import bookkeeping
 from projections.clustering import clusters
 from projections.curation import edits

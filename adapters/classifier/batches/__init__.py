@@ -17,7 +17,7 @@ from adapters.language_models.service import ModelOptions
 from adapters.services.answers import Transient
 from adapters.services.retries import Patience
 from commands.ports import BatchState, Item, Labelled, Usage
-from domain.base import Invalid, Unavailable
+from domain.errors import Invalid, Unavailable
 from domain.templates import TemplateContent
 
 SERVICES: dict[str, Callable[[str, ModelOptions], BatchService]] = {

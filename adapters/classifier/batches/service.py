@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from adapters.language_models.port import Question
 from commands.ports import BatchState
-from domain.base import Invalid
+from domain.errors import Invalid
 
 TOOL = "answer"
 """The tool that a model must use: its input is the answer."""

@@ -15,7 +15,7 @@ from api.deps import CommandsDep, ContainerDep, OperationResponse, Read, found, 
 from api.evaluation.prompts.words import as_prompt, as_template, in_these_words
 from api.paging import Limit, Page
 from commands.templates import DeleteTemplate, PutTemplate, ReviseTemplate
-from domain.base import Conflict, Invalid, NotFound, Unavailable
+from domain.errors import Conflict, Invalid, NotFound, Unavailable
 from domain.templates import Template, TemplateContent, read_content
 from projections import evaluation as read
 from projections import templates as templates_read

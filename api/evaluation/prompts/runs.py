@@ -17,7 +17,7 @@ from api.paging import Limit, Page
 from api.queries import Word
 from commands.evaluation import RequestEvaluation
 from commands.evaluation.reporting import nested
-from domain.base import Invalid
+from domain.errors import Invalid
 from projections import evaluation as read
 
 router = APIRouter()

@@ -13,7 +13,7 @@ from api.evaluation.prompts.words import as_prompt, as_template, in_these_words
 from api.evaluation.suggestions import LOCAL
 from commands.evaluation.reporting import MOST_FAILED
 from commands.ports import FailedCase, Report
-from domain.base import Invalid
+from domain.errors import Invalid
 from domain.templates import read_content
 
 router = APIRouter()

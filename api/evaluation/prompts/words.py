@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from domain.base import DomainError
+from domain.errors import DomainError
 
 TICKET, TEXT = "{ticket}", "{text}"
 OF_A_PROMPT = {"prompt": "template", "labels": "categories", "template_id": "id"}

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from domain.base import Conflict, DomainError
 from domain.clustering import edits
 from domain.clustering.carrying.before import Earlier, Held, made_one, overtaken
 from domain.clustering.curation import Curation
 from domain.clustering.lineage import MOST, Lineage, Link
 from domain.clustering.partition import Partition
+from domain.errors import Conflict, DomainError
 from domain.values import ERASED, NOISE, ORPHAN, QueryIds
 
 LARGELY = 0.7

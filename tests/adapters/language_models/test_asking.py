@@ -15,7 +15,7 @@ from adapters.language_models import LanguageModel, Question
 from adapters.providers import SettingsLanguageModels
 from adapters.services.pace import Pace
 from commands.ports import Limits
-from domain.base import Refused, Unavailable
+from domain.errors import Refused, Unavailable
 from tests.adapters.language_models.questions import RIGHT, ask, ask_one, question
 from tests.protocols.fixtures import OtherModels
 from tests.protocols.server import Asked, ProtocolServer, Said, Status, Words

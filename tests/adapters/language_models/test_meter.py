@@ -9,7 +9,7 @@ from adapters.bootstrap import open_container
 from adapters.providers import SettingsLanguageModels
 from adapters.settings import Settings
 from api.app import create_app
-from domain.base import UpstreamRefused
+from domain.errors import UpstreamRefused
 from tests.adapters.language_models.questions import ask, question
 from tests.protocols.server import ProtocolServer, Status, Words
 

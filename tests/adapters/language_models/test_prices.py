@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.language_models.prices import read_prices
-from domain.base import Invalid
+from domain.errors import Invalid
 from tests.adapters.language_models.questions import ask_one
 from tests.protocols.fixtures import OtherModels
 

@@ -14,7 +14,7 @@ from adapters.language_models import LanguageModel
 from adapters.namer import make_namer
 from adapters.providers import SettingsLanguageModels
 from adapters.taxonomist import make_taxonomist
-from domain.base import Invalid, Refused, UpstreamRefused
+from domain.errors import Invalid, Refused, UpstreamRefused
 from tests.adapters.language_models.questions import RIGHT, SCHEMA, ask, ask_one, question
 from tests.protocols.dialects import Anthropic, Cohere, OpenAI
 from tests.protocols.fixtures import OtherModels, pointed_at

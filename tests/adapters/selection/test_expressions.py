@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql
 
 from adapters.bootstrap import Container
 from adapters.selection.expressions import COLUMNS, DEEPEST, condition
-from domain.base import Invalid
+from domain.errors import Invalid
 from projections.datasets import queries
 from tests.stories import conversation, import_rows, project, request_load
 

@@ -9,7 +9,7 @@ import pytest
 from adapters.bootstrap import Container
 from adapters.selection import ReadModelSelection
 from commands.curation import DeleteCluster, MoveQuery
-from domain.base import Conflict, DomainError, Invalid, NotFound, Unavailable
+from domain.errors import Conflict, DomainError, Invalid, NotFound, Unavailable
 from tests.stories import cluster, conversation, import_rows, load, project, request_load, request_run
 
 

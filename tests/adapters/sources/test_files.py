@@ -15,7 +15,7 @@ import pytest
 
 from adapters.sources import SOURCE_SUFFIXES, is_source, open_file
 from commands.ports import BadRow, Conversation, ConversationSource
-from domain.base import Invalid, NotFound, Refused
+from domain.errors import Invalid, NotFound, Refused
 
 ROWS: list[dict[str, object]] = [
     {"conversation_id": f"c{n}", "conversation": [{"role": "user", "content": f"q{n} ü"}]}

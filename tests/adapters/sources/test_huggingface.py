@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapters.sources import open_huggingface
-from domain.base import Invalid, Refused
+from domain.errors import Invalid, Refused
 from tests.adapters.sources.hub import TOKEN, serving
 
 ROOT = Path(__file__).parents[3]
@@ -25,7 +25,7 @@ CLIENT = """
 import json, sys, time
 time.sleep = lambda seconds: None   # it tries again for minutes
 from adapters.sources import open_huggingface
-from domain.base import DomainError
+from domain.errors import DomainError
 
 def tell(call):
     after, rows = call.pop("after", 0), []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.vectors import VectorStore
 from commands.ports import Hit, Point, PointFilter, PointId
-from domain.base import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound
 from domain.values import Vectors
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")

@@ -20,7 +20,7 @@ from adapters.vectors.collection import Collection
 from adapters.vectors.embedded import EmbeddedVectors
 from adapters.vectors.shard import Shard
 from commands.ports import Point, PointFilter
-from domain.base import Invalid, NotFound, Unavailable
+from domain.errors import Invalid, NotFound, Unavailable
 from domain.values import Vectors
 
 ROOT = Path(__file__).parents[3]

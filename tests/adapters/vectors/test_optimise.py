@@ -16,7 +16,7 @@ from adapters.vectors.collection import Collection
 from adapters.vectors.embedded import EmbeddedVectors
 from adapters.vectors.shard import Shard
 from commands.ports import Point, PointFilter
-from domain.base import Conflict, NotFound, Unavailable
+from domain.errors import Conflict, NotFound, Unavailable
 
 ROOT = Path(__file__).parents[3]
 ANY = PointFilter()

@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient
 from adapters.vectors import VectorStore, make_vectors
 from adapters.vectors.server import ServerVectors, connect
 from commands.ports import Point, PointFilter
-from domain.base import Conflict, DomainError, Invalid, Refused, Unavailable
+from domain.errors import Conflict, DomainError, Invalid, Refused, Unavailable
 from tests.adapters.vectors.stand_in import StandIn
 
 A_VECTOR = np.array([1, 0, 0, 0], np.float32)
