@@ -6,11 +6,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import aiohttp
 
 PIECE = 65_536
 AHEAD = 4
 """Pieces that are read before the connection takes them."""
+
+LOOK_S = 1.0
+"""Between looks at whether the connection is still there, while nothing comes."""
 
 Refusal = Callable[[int, bytes], Exception]
 """What an answer of this status and with this body is raised as."""
@@ -33,6 +39,8 @@ async def exchange(
     """
     import aiohttp
 
+    # what the writing task meets is met by the reader too, who tells it
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
     async with (
         aiohttp.ClientSession(timeout=timeout, trust_env=proxies, headers=headers) as session,
@@ -41,10 +49,26 @@ async def exchange(
         if answer.status >= 400:
             raise refusal(answer.status, await answer.read())
         rest = b""
-        async for piece in answer.content.iter_any():
+        while piece := await _next(answer):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 took(line)
+
+
+async def _next(answer: aiohttp.ClientResponse) -> bytes:
+    """What comes next of the answer, b"" at its end.
+
+    A reader is not always told of a connection that is lost while something is written to it: look now and
+    then whether it is still there.
+    """
+    from aiohttp import ServerDisconnectedError
+
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                return await answer.content.readany()
+        if answer.connection is None or answer.connection.transport is None:
+            raise ServerDisconnectedError("the connection was lost while the request was being sent")
 
 
 async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
