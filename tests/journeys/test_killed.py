@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.journeys.conftest import Server, jsonl, rows, serving
 
 
-def test_worker_and_api_killed_in_the_middle_of_the_main_job(tmp_path: Path) -> None:
+def test_all_parts_killed_in_the_middle_of_the_main_job(tmp_path: Path) -> None:
     with serving(tmp_path / "home", LMSYS_JOB_STALLED_SECONDS="3", LMSYS_JOB_HEARTBEAT_SECONDS="1") as server:
         http = server.http
         file = jsonl(tmp_path / "chats.jsonl", rows(10_000))
@@ -20,7 +20,11 @@ def test_worker_and_api_killed_in_the_middle_of_the_main_job(tmp_path: Path) -> 
             return int(http.get("/api/datasets/status").json()["total_records"])
 
         server.until(lambda: records() > 0, "the first batch")
-        os.kill(server.child("worker"), signal.SIGKILL)
+        os.kill(server.child("worker --only jobs"), signal.SIGKILL)
+        for _ in range(3):
+            killed = server.until(lambda: _pid(server, "worker --only read-models"), "a projecting process")
+            os.kill(killed, signal.SIGKILL)
+            server.until(lambda gone=killed: not Path(f"/proc/{gone}").exists(), "killed")  # type: ignore[misc]
 
         def loaded() -> bool:
             status = http.get("/api/datasets/status", params={"job_id": job}).json()
@@ -30,7 +34,7 @@ def test_worker_and_api_killed_in_the_middle_of_the_main_job(tmp_path: Path) -> 
         assert records() == 10_000
 
         run_id = http.post("/api/clustering/kmeans", json={"n_clusters": 4}).json()["run_id"]
-        os.kill(server.child("worker"), signal.SIGKILL)
+        os.kill(server.child("worker --only jobs"), signal.SIGKILL)
         os.kill(server.child("api"), signal.SIGKILL)
 
         def clustered() -> bool:
@@ -47,26 +51,6 @@ def test_worker_and_api_killed_in_the_middle_of_the_main_job(tmp_path: Path) -> 
         server.until(clustered, "clustered after both were killed")
         clusters = http.get(f"/api/clustering/runs/{run_id}/clusters").json()["items"]
         assert sum(one["num_queries"] for one in clusters) == 10_000
-        assert http.post("/api/projections/all/verify").json()["equal"]
-
-
-def test_the_projecting_process_killed_again_and_again(tmp_path: Path) -> None:
-    with serving(tmp_path / "home") as server:
-        http = server.http
-        file = jsonl(tmp_path / "chats.jsonl", rows(10_000))
-        with file.open("rb") as body:
-            form = {"use_chroma": "false"}
-            http.post("/api/datasets/upload", files={"file": ("chats.jsonl", body)}, data=form)
-        for _ in range(3):
-            killed = server.until(lambda: _pid(server, "worker --only read-models"), "a projecting process")
-            os.kill(killed, signal.SIGKILL)
-            server.until(lambda gone=killed: not Path(f"/proc/{gone}").exists(), "killed")  # type: ignore[misc]
-
-        def shown() -> bool:
-            status = http.get("/api/datasets/status")
-            return status.status_code == 200 and status.json()["total_records"] == 10_000
-
-        server.until(shown, "all projected")
         verified = http.post("/api/projections/all/verify").json()
         assert verified["equal"], verified
 
