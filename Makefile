@@ -29,7 +29,7 @@ test-llm: setup ## ask a real small language model: 130 MB, installed beside the
 	PYTHONPATH=$(VENV)/llm $(BIN)/python -m pytest tests/llm/small_model.py $(ARGS)
 
 reliability: setup ## kill, cut off, fill up: the long form of tests/reliability, 10 minutes at most
-	$(BIN)/python -m pytest tests/reliability --long --session-timeout=600 $(ARGS)
+	$(BIN)/python -m pytest tests/reliability --long --timeout=600 --session-timeout=600 $(ARGS)
 
 check: setup ## lint, format, types, direction of imports
 	$(BIN)/python -m ruff check .

@@ -193,8 +193,10 @@ def test_a_killed_rebuild_leaves_the_live_read_model_as_it_was(
     with a_story(database_url, tmp_path) as story:
         while story.container.store.head() < amount(20_000, 1_500):
             story.grow()
-        for one in READ_MODELS:
-            story.container.catch_up(one.name)
+        head = story.container.store.head()
+        while any(story.reached()[one.name] < head for one in READ_MODELS):
+            for one in READ_MODELS:
+                story.container.catch_up(one.name)
         before = rows(story.container, memberships)
         with process("adapters.rebuilding", "rebuild", "clustering") as rebuilding:
             rebuilding.tell_all(database_url)
