@@ -42,9 +42,6 @@ PORT_PATIENCE_S = 30.0
 PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 """A fork has imported everything already: it starts in no time. Elsewhere, libraries do not bear it."""
 
-BEHIND_OTHERS = 10
-"""Niceness of jobs: with all cores busy, who waits for an answer goes first."""
-
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -52,7 +49,6 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Child:
     name: str
     run: Callable[[], object]
-    niceness: int = 0
     process: BaseProcess | None = None
     not_before: float = 0.0
 
@@ -60,17 +56,15 @@ class Child:
         """No signal may reach it before it has taken off the handlers of the supervisor."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            given = [self.run, self.niceness]
-            process = PROCESSES.Process(target=_alone, args=given, name=self.name)  # type: ignore[attr-defined]
+            process = PROCESSES.Process(target=_alone, args=[self.run], name=self.name)  # type: ignore[attr-defined]
             process.start()
             self.process = process
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
-def _alone(run: Callable[[], object], niceness: int) -> None:
+def _alone(run: Callable[[], object]) -> None:
     """`run` in a child that has nothing of the supervisor's but what was imported."""
-    os.nice(niceness)
     if PROCESSES.get_start_method() == "fork":
         for inherited in map(int, os.listdir("/proc/self/fd")):
             if inherited > 2:  # above all, what holds the home
@@ -111,7 +105,7 @@ class Supervisor:
         listen += ["--auth" if settings.auth else "--no-auth", *(["--insecure"] if settings.insecure else [])]
         self._children = [
             Child("api", partial(run_part, ["api", *listen, *parent])),
-            Child("worker", partial(run_part, ["worker", "--only", "jobs", *parent]), BEHIND_OTHERS),
+            Child("worker", partial(run_part, ["worker", "--only", "jobs", *parent])),
             Child("projector", partial(run_part, ["worker", "--only", "read-models", *parent])),
         ]
 
