@@ -90,7 +90,7 @@ def until(true: Callable[[], bool]) -> None:
         ("shared_buffers", "256MB"),
         ("maintenance_work_mem", "256MB"),
         ("max_wal_size", "2GB"),
-        ("max_connections", "100"),
+        ("max_connections", "200"),
         ("listen_addresses", ""),
     ],
 )

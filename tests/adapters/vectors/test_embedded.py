@@ -146,7 +146,7 @@ def test_what_was_acknowledged_does_not_wait_in_the_log(home: Path, embedded: Em
 def test_one_process_at_a_time(home: Path, embedded: EmbeddedVectors) -> None:
     fill(embedded)
     code = "import sys; from pathlib import Path; from adapters.vectors import make_vectors\n"
-    code += "from domain.base import Unavailable\n"
+    code += "from domain.errors import Unavailable\n"
     code += "try: make_vectors(Path(sys.argv[1]), None, None)\nexcept Unavailable as e: print(e)"
     said, error = run(code, home).communicate(timeout=20)
     assert error == ""
