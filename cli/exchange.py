@@ -67,7 +67,8 @@ async def _next(answer: aiohttp.ClientResponse) -> bytes:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_S):
                 return await answer.content.readany()
-        if answer.connection is None or answer.connection.transport is None:
+        lost = answer.connection is None or answer.connection.transport is None
+        if lost and not answer.content.is_eof():
             raise ServerDisconnectedError("the connection was lost while the request was being sent")
 
 
