@@ -216,7 +216,6 @@ class Container:
 
     def follow(self, *projections: Projection) -> None:
         """Keep these read models up to date in this process."""
-        self.database.keep(len(projections))
         runners = [ProjectionRunner(self.database, one, self.mapper) for one in projections]
 
         def wake(channel: str, payload: str) -> None:

@@ -55,29 +55,19 @@ class Database:
             hide_parameters=True,
             connect_args={"options": options, "application_name": "lmsys"},
         )
-        self._pool_size, self._options = pool_size, options
-        self.projecting = self._projecting(pool_size)
-        """For read models. Rows and position come from the log, so that a crash of the server may take the
-        last; a batch that fails is tried again, so that no connection is asked first whether it lives."""
-
-    def keep(self, projections: int) -> None:
-        """Connections for so many that project at once: what goes beyond is connected anew each time."""
-        if projections > self._pool_size:
-            self.projecting.dispose()
-            self.projecting = self._projecting(projections)
-
-    def _projecting(self, pool_size: int) -> Engine:
-        options = f"{self._options} -c synchronous_commit=off -c statement_timeout=0"
-        return create_engine(
+        self.projecting: Engine = create_engine(
             self.engine.url,
-            pool_size=pool_size,
-            max_overflow=pool_size,
+            pool_size=2 * pool_size,  # a worker projects all read models at once
+            max_overflow=0,  # what overflows is connected anew each time
             hide_parameters=True,
             connect_args={
-                "options": f"{options} -c idle_in_transaction_session_timeout=0",
+                "options": f"{options} -c synchronous_commit=off -c statement_timeout=0"
+                " -c idle_in_transaction_session_timeout=0",
                 "application_name": "lmsys-read",
             },
         )
+        """For read models. Rows and position come from the log, so that a crash of the server may take the
+        last; a batch that fails is tried again, so that no connection is asked first whether it lives."""
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:

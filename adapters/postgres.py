@@ -45,7 +45,7 @@ _INITIAL = {
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",  # the first edit of a page after a checkpoint writes all of the page
     "wal_buffers": "32MB",
-    "max_connections": "200",  # of three processes, each with pools of up to 48
+    "max_connections": "200",  # of three processes, each with pools of up to 40
 }
 """Written to postgresql.conf once, where they may be tuned."""
 

@@ -49,13 +49,13 @@ async def exchange(
         if answer.status >= 400:
             raise refusal(answer.status, await answer.read())
         rest = b""
-        while piece := await _next(answer):
+        while piece := await next_piece(answer):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 took(line)
 
 
-async def _next(answer: aiohttp.ClientResponse) -> bytes:
+async def next_piece(answer: aiohttp.ClientResponse) -> bytes:
     """What comes next of the answer, b"" at its end.
 
     A reader is not always told of a connection that is lost while something is written to it: look now and

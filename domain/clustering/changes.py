@@ -11,6 +11,7 @@ import numpy as np
 
 from domain.clustering.cluster import Cluster
 from domain.clustering.partition import Partition
+from domain.ids import IdSet
 from domain.values import NOISE, ORPHAN, Labels, QueryIds
 
 Fields = Mapping[str, Any] | None
@@ -159,9 +160,7 @@ def _share(some: QueryIds, others: QueryIds) -> bool:
     few, many = sorted((some, others), key=len)
     if not len(few) or few[0] > many[-1] or few[-1] < many[0]:
         return False
-    at = np.searchsorted(many, few)
-    inside = at < len(many)
-    return bool((many[at[inside]] == few[inside]).any())
+    return bool(IdSet((many,)).has(few).any())
 
 
 def _composed_moves(parts: Sequence[Changes]) -> tuple[QueryIds, Labels, Labels]:

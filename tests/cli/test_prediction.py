@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
+import aiohttp
 import pytest
 
+from cli import exchange
 from cli.client import Client, Unreachable
 from tests.cli.conftest import Lmsys
 from tests.cli.stand_in import Api, Raw
@@ -124,6 +129,36 @@ def test_answers_come_while_lines_are_still_sent(echo: str) -> None:
     with pytest.raises(Unreachable, match="broke off"):
         Client(echo).exchange("/", {}, file, take)  # type: ignore[arg-type]
     assert taken == [b"one"]
+
+
+class Connected:
+    """An answer whose connection is lost: what of it has come, and whether that is all."""
+
+    connection = None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, come: bytes, whole: bool) -> None:
+        self.content = aiohttp.StreamReader(Mock(), limit=1_000, loop=loop)
+        if come:
+            self.content.feed_data(come)
+        if whole:
+            loop.call_later(0.05, self.content.feed_eof)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_reader_who_was_told_of_nothing_notices_a_lost_connection(
+    monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    monkeypatch.setattr(exchange, "LOOK_S", 0.2)
+
+    async def read() -> list[bytes]:
+        answer: Any = Connected(asyncio.get_running_loop(), b"one", whole)
+        return [await exchange.next_piece(answer), await exchange.next_piece(answer)]
+
+    if whole:
+        assert asyncio.run(read()) == [b"one", b""]
+        return
+    with pytest.raises(aiohttp.ServerDisconnectedError, match="lost while the request was being sent"):
+        asyncio.run(read())
 
 
 def test_a_server_that_is_not_there_is_said_so() -> None:
