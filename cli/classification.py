@@ -18,6 +18,8 @@ from cli.work import completed, follow
 
 PATH = "/api/classification/runs"
 LOCAL = "local/nearest"
+ERRORS_SHOWN = 3
+"""Of queries, below what a run failed with."""
 
 RunId = Annotated[
     str, typer.Argument(metavar="RUN_ID", help="A classification run; `lmsys classify runs list` has them.")
@@ -119,9 +121,9 @@ def _wait_for_run(client: Client, run_id: str, timeout: float | None) -> Answer:
     path = _path(run_id)
     client.wait(run_id, lambda: client.get(f"{path}/status"), timeout, f"lmsys classify runs status {run_id}")
     done = client.get(path)
-    why = next(iter(done.get("latest_errors") or ()), None)
+    why, *queries = done.get("latest_errors") or [None]
     further = f"to go on with it: lmsys classify runs resume {run_id}"
-    return completed(done, f"classification run {run_id}", why, details=[further])
+    return completed(done, f"classification run {run_id}", why, details=[*queries[:ERRORS_SHOWN], further])
 
 
 def _tell(done: Answer) -> None:

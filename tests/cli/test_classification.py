@@ -74,10 +74,10 @@ def test_without_waiting_the_id_is_told(lmsys: Lmsys, api: Api) -> None:
 
 
 def test_one_that_fails_or_is_cancelled_says_how_to_go_on(lmsys: Lmsys, api: Api) -> None:
-    started(api, {**RUN, "status": "failed", "latest_errors": ["no key"]})
+    started(api, {**RUN, "status": "failed", "latest_errors": ["no key", "query 3: no label"]})
     told = lmsys("classify", "runs", "create", "topics")
     assert (told.exit_code, f"{ID} failed: no key" in told.stderr) == (1, True)
-    assert f"lmsys classify runs resume {ID}" in told.stderr
+    assert told.stderr.index("query 3: no label") < told.stderr.index(f"lmsys classify runs resume {ID}")
     api.on("GET", f"{RUNS}/{ID}", {**RUN, "status": "cancelled"})
     told = lmsys("classify", "runs", "resume", ID, "--rpm", "60")
     assert api.of("POST")[-1].json == {"execution": {"rpm": 60}}
